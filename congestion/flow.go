@@ -1,0 +1,81 @@
+package congestion
+
+import (
+	"math"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// CwndMax bounds the congestion window: the largest window that TCP can have (RFC 7323,
+// section 2.3) is 1 GiB; nothing above it can ever be used.
+const CwndMax = 1 << 30
+
+// SsthreshMax is the initial slow start threshold: "arbitrarily high" (RFC 5681, section 3.1).
+const SsthreshMax = math.MaxInt32
+
+// Flow is one connection as its algorithm sees it: what the stack measured, to be read, and
+// the controls, to be set by the Set methods. Octets and nanoseconds throughout.
+type Flow struct {
+	MSS         int // sender maximum segment size (SMSS), options not included
+	IW          int // initial window
+	SRTT        time.Duration
+	RTTVar      time.Duration
+	MinRTT      time.Duration // lowest seen; 0 before the first sample
+	LatestRTT   time.Duration
+	Flight      int    // octets sent and neither acknowledged nor found lost
+	Delivered   uint64 // octets delivered since the connection opened
+	Lost        uint64 // octets found lost since then
+	Rand        uint64 // a seed for the algorithm, different for each connection
+	Established mono.Time
+
+	cwnd     int
+	ssthresh int
+	pacing   int64
+	quantum  int
+	clamps   uint64
+}
+
+// Cwnd returns the congestion window.
+func (f *Flow) Cwnd() int { return f.cwnd }
+
+// Ssthresh returns the slow start threshold.
+func (f *Flow) Ssthresh() int { return f.ssthresh }
+
+// Pacing returns the pacing rate in octets a second; 0 means that the stack does not pace.
+func (f *Flow) Pacing() int64 { return f.pacing }
+
+// Quantum returns how many octets the pacer may send at once; 0 leaves it to the stack.
+func (f *Flow) Quantum() int { return f.quantum }
+
+// Clamps returns how many values were out of bounds and were clamped.
+func (f *Flow) Clamps() uint64 { return f.clamps }
+
+// InSlowStart says whether cwnd is below ssthresh.
+func (f *Flow) InSlowStart() bool { return f.cwnd < f.ssthresh }
+
+// SetCwnd sets the congestion window, at least 1 MSS and at most CwndMax.
+func (f *Flow) SetCwnd(octets int) { f.cwnd = f.clamp(octets, f.MSS, CwndMax) }
+
+// SetSsthresh sets the slow start threshold, at least 2 MSS (RFC 5681, equation 4).
+func (f *Flow) SetSsthresh(octets int) { f.ssthresh = f.clamp(octets, 2*f.MSS, SsthreshMax) }
+
+// SetPacing sets the pacing rate; 0 turns pacing off.
+func (f *Flow) SetPacing(octetsPerSec int64) {
+	if octetsPerSec < 0 {
+		octetsPerSec = 0
+		f.clamps++
+	}
+	f.pacing = octetsPerSec
+}
+
+// SetQuantum sets how many octets the pacer may send at once; 0 leaves it to the stack.
+func (f *Flow) SetQuantum(octets int) { f.quantum = f.clamp(octets, 0, CwndMax) }
+
+func (f *Flow) clamp(v, low, high int) int {
+	if v >= low && v <= high {
+		return v
+	}
+	f.clamps++
+	return min(max(v, low), high)
+}

@@ -1,0 +1,95 @@
+// Package dataplane is the seam between the stack and whatever carries its frames: an
+// AF_XDP socket, a pipe in memory, a simulated link, or a wrapper around any of them.
+package dataplane
+
+import "time"
+
+// BatchMax is the most frames that one call moves. It is also what a caller reserves for
+// a batch, so that no batch ever grows: 64 frames of 4 KiB fit a level-two cache.
+const BatchMax = 64
+
+// Frame is one packet buffer. It has exactly one holder at any time: the port, or the
+// worker that received or allocated it. Handing a frame over ends the right to touch Data.
+type Frame struct {
+	// Data is the packet from the first octet of its Ethernet header. Of a frame from
+	// Alloc it is the whole room there is; the holder cuts it to the packet's length
+	// before Send.
+	Data []byte
+	// Handle belongs to the port and is not changed by others.
+	Handle uint64
+}
+
+// Port is one queue of a link. Its methods are called by one goroutine, the worker of the
+// queue, except Wake, Stats and Info, which any goroutine may call. No method but Wait
+// blocks.
+//
+// Receive frames and transmit frames are dealt when the port is opened and never mixed:
+// what came from Recv goes back by Free, what came from Alloc goes back by Send or Cancel.
+type Port interface {
+	// Recv fills dst, at most BatchMax frames of it, with received frames and returns
+	// how many. The frames are the caller's until Free.
+	Recv(dst []Frame) int
+	// Free gives received frames back. A frame may have been cut; it is whole again.
+	Free(frames []Frame)
+
+	// Alloc fills dst with empty transmit frames and returns how many there were. Fewer
+	// than asked for is a normal case: the link is slower than the sender.
+	Alloc(dst []Frame) int
+	// Send hands frames, in order, to the link. It takes all of them: a port never has
+	// more transmit frames than room for them. What a link loses, it counts.
+	Send(frames []Frame)
+	// Cancel gives back allocated frames that were not needed.
+	Cancel(frames []Frame)
+
+	// Flush sees to it that what was sent moves, if the link needs to be told, and
+	// collects completed transmissions. Called once a step, after the last Send; it is
+	// cheap when there is nothing to do.
+	Flush()
+
+	// Wait blocks until frames can be received, Wake is called, or d has passed; d < 0
+	// is for ever, 0 returns at once. It may return early. A Wake that comes before Wait
+	// makes the next Wait return at once. After Close it returns an error that wraps
+	// net.ErrClosed.
+	Wait(d time.Duration) error
+	// Wake ends the present Wait, or the next. Safe for concurrent use, also after Close.
+	Wake()
+
+	Info() Info
+	Stats() Stats
+
+	// Close stops the port and gives back all it holds. The worker has returned its
+	// frames before; one that is missing is a bug and reported as an error.
+	Close() error
+}
+
+// Info describes a port. It does not change while the port is open.
+type Info struct {
+	// Name says what the port is, for logs: "xsk eth0/3 zero-copy", "pipe a".
+	Name string
+	// Queue is the index of the receive queue that the port serves, from 0.
+	Queue int
+	// FrameSize is the room in a transmit frame, in octets, Ethernet header included.
+	FrameSize int
+	// TXFrames is how many transmit frames there are.
+	TXFrames int
+	// LinkLocal is set where no wire can flip a bit between the peer's checksum and this
+	// port, so that a partial checksum (pseudo-header only) is accepted: a veth pair.
+	// It is never set for hardware.
+	LinkLocal bool
+}
+
+// Stats counts since the port was opened.
+type Stats struct {
+	RXFrames, RXOctets uint64
+	TXFrames, TXOctets uint64
+	// RXDropped is frames lost before Recv for want of room; RXInvalid is frames that the
+	// port refused, such as descriptors that point nowhere.
+	RXDropped, RXInvalid uint64
+	// TXDropped is frames that the link refused after Send took them.
+	TXDropped uint64
+	// Kicks is system calls made to start a transmission; KickRetries is how many of them
+	// were told to try again.
+	Kicks, KickRetries uint64
+	// Waits is how often Wait really slept.
+	Waits uint64
+}
