@@ -1,0 +1,148 @@
+package pipe
+
+import "github.com/millrace-tcp/millrace/dataplane"
+
+// Recv takes frames that the peer has sent.
+func (p *Port) Recv(dst []dataplane.Frame) int {
+	if p.closed.Load() {
+		return 0
+	}
+	dst = dst[:min(len(dst), dataplane.BatchMax)]
+	from, size := p.peer, p.info.FrameSize
+	n, octets := 0, 0
+	for n < len(dst) {
+		e, ok := p.in.get()
+		if !ok {
+			break
+		}
+		start := int(e.index) * size
+		dst[n] = dataplane.Frame{
+			Data:   from.mem[start : start+int(e.length) : start+size],
+			Handle: uint64(e.index),
+		}
+		from.state[e.index] = received
+		octets += int(e.length)
+		n++
+	}
+	if n > 0 {
+		p.in.publishGet()
+		p.nTaken += n
+		p.stats.rxFrames.Add(uint64(n))
+		p.stats.rxOctets.Add(uint64(octets))
+	}
+	return n
+}
+
+// Free sends received frames home to the peer.
+func (p *Port) Free(frames []dataplane.Frame) {
+	if len(frames) == 0 {
+		return
+	}
+	to := p.peer
+	for i := range frames {
+		h := frames[i].Handle
+		if h >= uint64(len(to.state)) || to.state[h] != received {
+			panic("BUG: pipe: freed a frame that was not received, or twice")
+		}
+		to.state[h] = atHome
+		to.home.put(entry{index: uint32(h)}) // as long as the peer has frames: never full
+	}
+	to.home.publishPut()
+	p.nTaken -= len(frames)
+	to.cameHome()
+}
+
+// Alloc lends own frames that are at home.
+func (p *Port) Alloc(dst []dataplane.Frame) int {
+	if p.closed.Load() {
+		return 0
+	}
+	dst = dst[:min(len(dst), dataplane.BatchMax)]
+	if len(p.free) < len(dst) {
+		p.collect()
+	}
+	n := min(len(dst), len(p.free))
+	size := p.info.FrameSize
+	for i := range n {
+		index := p.free[len(p.free)-1-i]
+		start := int(index) * size
+		dst[i] = dataplane.Frame{Data: p.mem[start : start+size : start+size], Handle: uint64(index)}
+		p.state[index] = lent
+	}
+	p.free = p.free[:len(p.free)-n]
+	p.nLent += n
+	if n < len(dst) {
+		p.starved.Store(true)
+	}
+	return n
+}
+
+// collect takes home what the peer has freed.
+func (p *Port) collect() {
+	for {
+		e, ok := p.home.get()
+		if !ok {
+			break
+		}
+		p.free = append(p.free, e.index)
+	}
+	p.home.publishGet()
+}
+
+// giveBack checks that f is on loan, and returns its index.
+func (p *Port) giveBack(f *dataplane.Frame) uint32 {
+	if f.Handle >= uint64(len(p.state)) || p.state[f.Handle] != lent {
+		panic("BUG: pipe: gave back a frame that was not allocated, or twice")
+	}
+	return uint32(f.Handle)
+}
+
+// Send puts frames where the peer's Recv finds them. Those beyond Config.Queue are lost
+// and counted as RXDropped at the peer, as a NIC without buffers would count them. What
+// is sent to a closed port is lost and counted as TXDropped here.
+func (p *Port) Send(frames []dataplane.Frame) {
+	if len(frames) == 0 {
+		return
+	}
+	to, dead := p.peer, p.peer.closed.Load() || p.closed.Load()
+	sent, octets, full := 0, 0, 0
+	for i := range frames {
+		f := &frames[i]
+		index := p.giveBack(f)
+		length := len(f.Data)
+		if length > p.info.FrameSize {
+			panic("BUG: pipe: sent a frame longer than its room")
+		}
+		if !dead {
+			p.state[index] = inFlight
+			if to.in.put(entry{index, uint32(length)}) {
+				sent++
+				octets += length
+				continue
+			}
+			full++
+		}
+		p.state[index] = atHome
+		p.free = append(p.free, index)
+	}
+	p.nLent -= len(frames)
+	to.in.publishPut()
+	switch {
+	case dead:
+		p.stats.txDropped.Add(uint64(len(frames)))
+	case full > 0:
+		to.stats.rxDropped.Add(uint64(full))
+	}
+	p.stats.txFrames.Add(uint64(sent + full))
+	p.stats.txOctets.Add(uint64(octets))
+}
+
+// Cancel takes allocated frames back.
+func (p *Port) Cancel(frames []dataplane.Frame) {
+	for i := range frames {
+		index := p.giveBack(&frames[i])
+		p.state[index] = atHome
+		p.free = append(p.free, index)
+	}
+	p.nLent -= len(frames)
+}

@@ -1,0 +1,71 @@
+package pipe
+
+import "sync/atomic"
+
+// entry is a frame of a known owner: its index there, and the length of its packet.
+type entry struct{ index, length uint32 }
+
+// cacheLine keeps what two cores write on different lines; 128 because x86 fetches pairs.
+const cacheLine = 128
+
+// ring is a queue from one goroutine to one other. What was put is seen by the other side
+// after publishPut, and room is seen after publishGet: one shared write a batch.
+type ring struct {
+	entries []entry
+	mask    uint32
+	limit   uint32 // most entries that wait; at most len(entries)
+
+	_ [cacheLine]byte
+	// The putter's side.
+	putAt     uint32 // next to write
+	seenTaken uint32 // the last value read of taken
+	_         [cacheLine]byte
+	ready     atomic.Uint32 // entries before this one may be read
+	_         [cacheLine]byte
+	// The taker's side.
+	getAt     uint32 // next to read
+	seenReady uint32 // the last value read of ready
+	_         [cacheLine]byte
+	taken     atomic.Uint32 // entries before this one may be overwritten
+	_         [cacheLine]byte
+}
+
+// init makes a ring of size entries, a power of two, of which at most limit are used.
+func (r *ring) init(size, limit int) {
+	r.entries = make([]entry, size)
+	r.mask = uint32(size - 1)
+	r.limit = uint32(limit)
+}
+
+// put appends e and says whether there was room.
+func (r *ring) put(e entry) bool {
+	if r.putAt-r.seenTaken >= r.limit {
+		r.seenTaken = r.taken.Load()
+		if r.putAt-r.seenTaken >= r.limit {
+			return false
+		}
+	}
+	r.entries[r.putAt&r.mask] = e
+	r.putAt++
+	return true
+}
+
+func (r *ring) publishPut() { r.ready.Store(r.putAt) }
+
+// get removes the oldest entry, if one is published.
+func (r *ring) get() (entry, bool) {
+	if r.getAt == r.seenReady {
+		r.seenReady = r.ready.Load()
+		if r.getAt == r.seenReady {
+			return entry{}, false
+		}
+	}
+	e := r.entries[r.getAt&r.mask]
+	r.getAt++
+	return e, true
+}
+
+func (r *ring) publishGet() { r.taken.Store(r.getAt) }
+
+// empty is for the taker: nothing is published that it has not taken.
+func (r *ring) empty() bool { return r.getAt == r.ready.Load() }
