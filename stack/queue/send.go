@@ -1,0 +1,119 @@
+package queue
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Send is the bytes that the application wrote and the peer has not acknowledged. The
+// application appends by Write; the worker copies any part by ReadAt, as often as it must
+// be sent, and drops what is acknowledged by Release. Offsets count from the first byte.
+type Send struct {
+	mu      sync.Mutex
+	row     row
+	filling bool // Write is copying into the last chunk
+	shut    bool
+
+	una   atomic.Uint64 // bytes before it are acknowledged
+	end   atomic.Uint64 // bytes before it are written
+	limit atomic.Int64
+}
+
+// Init makes q ready for use: at most limit octets, in chunks from pool.
+func (q *Send) Init(pool *Pool, limit int) {
+	q.row.pool = pool
+	q.limit.Store(int64(limit))
+}
+
+// Start returns the offset of the oldest byte held. Safe for concurrent use.
+func (q *Send) Start() uint64 { return q.una.Load() }
+
+// End returns the offset behind the last byte written. Safe for concurrent use.
+func (q *Send) End() uint64 { return q.end.Load() }
+
+// Len returns how many bytes are held. Safe for concurrent use.
+func (q *Send) Len() int { return int(q.end.Load() - q.una.Load()) }
+
+// Space returns how many bytes Write would take. Safe for concurrent use.
+func (q *Send) Space() int { return max(0, int(q.limit.Load())-q.Len()) }
+
+// Limit returns the most bytes that are held.
+func (q *Send) Limit() int { return int(q.limit.Load()) }
+
+// SetLimit changes the most bytes that are held. What is held already stays.
+func (q *Send) SetLimit(octets int) { q.limit.Store(int64(octets)) }
+
+// Write appends as much of p as there is space for and returns how much that was. For the
+// application only, one call at a time. A queue that is shut takes nothing.
+func (q *Send) Write(p []byte) int {
+	written := 0
+	for written < len(p) {
+		q.mu.Lock()
+		end := q.end.Load()
+		in := int(end % ChunkSize)
+		n := min(len(p)-written, ChunkSize-in, q.Space())
+		if n <= 0 || q.shut {
+			q.mu.Unlock()
+			break
+		}
+		c := q.row.at(end)
+		q.filling = true
+		q.mu.Unlock()
+
+		copy(c[in:], p[written:written+n])
+		written += n
+
+		q.mu.Lock()
+		q.filling = false
+		if !q.shut {
+			q.end.Store(end + uint64(n))
+		}
+		q.mu.Unlock()
+	}
+	return written
+}
+
+// ReadAt copies the bytes from offset off on into dst and returns how many there were.
+// For the worker only. off is not before Start.
+func (q *Send) ReadAt(dst []byte, off uint64) int {
+	end := q.end.Load()
+	n := 0
+	for n < len(dst) && off < end {
+		q.mu.Lock()
+		c := q.row.at(off)
+		q.mu.Unlock()
+		in := off % ChunkSize
+		m := copy(dst[n:], c[in:min(ChunkSize, in+(end-off))])
+		n += m
+		off += uint64(m)
+	}
+	return n
+}
+
+// Release drops the bytes before offset off, at most up to End. For the worker only.
+func (q *Send) Release(off uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	end := q.end.Load()
+	off = min(off, end)
+	q.una.Store(off)
+	if off == end && !q.filling {
+		q.row.dropAll()
+		return
+	}
+	q.row.dropTo(off)
+}
+
+// Shut drops everything: the connection is gone. Later writes take nothing.
+// For the worker only.
+func (q *Send) Shut() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shut = true
+	q.una.Store(q.end.Load())
+	if q.filling {
+		q.row.abandon()
+		return
+	}
+	q.row.dropAll()
+}
