@@ -137,9 +137,8 @@ func parseICMP6(b []byte, pseudo Partial, e *ICMPError) error {
 	return e.quote6(b[icmpHeaderLen:])
 }
 
-// kind4 translates type and code of ICMPv4; 0 is none of ours. Source quench is none:
-// "a TCP […] MUST silently discard any received ICMP Source Quench messages" (RFC 6633,
-// section 5).
+// kind4 translates type and code of ICMPv4; 0 is none of ours. Source quench is none, for
+// TCP must discard it without a word (RFC 6633, section 3).
 func kind4(typ, code uint8) ICMPKind {
 	const (
 		destinationUnreachable = 3

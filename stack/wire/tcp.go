@@ -53,12 +53,11 @@ const onlyTimestamps = optNOP<<24 | optNOP<<16 | optTimestamps<<8 | lenTimestamp
 // error is ErrTCPShort or ErrTCPOffset. The checksum is not looked at.
 //
 // "A TCP implementation MUST (MUST-6) ignore without error any TCP Option it does not
-// implement, assuming that the option has a length field. […] MUST be prepared to handle
-// an illegal option length (e.g., zero)." An unknown option, and a known one of the wrong
-// length, is stepped over. Where the length itself is illegal there is no next option:
-// ErrTCPOptions is returned with s complete but for the options from there on. The caller
-// drops the segment and counts it: the reset that the RFC suggests would be a gift to an
-// attacker who cannot see the connection.
+// implement, assuming that the option has a length field." So an unknown option, and a
+// known one of the wrong length, is stepped over. Where the length itself is illegal there
+// is no next option: ErrTCPOptions is returned with s complete but for the options from
+// there on. The caller drops the segment and counts it. The reset that MUST-7 suggests
+// would let an attacker who cannot see the connection end it.
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.1
 func ParseTCP(b []byte, s *Segment) error {
 	if len(b) < tcpHeaderMin {
