@@ -1,0 +1,99 @@
+package xsk
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// kicksMax is the most transmit kicks of one Flush. Without a raised budget a kick moves
+// 32 packets, so this empties a ring of 2048; what is left goes with the next Flush.
+const kicksMax = 64
+
+// While the kernel does not take what is on the transmit ring, Wait ends after retryMin,
+// then twice that each time, up to retryMax: a link that is down costs ten turns a second.
+const (
+	retryMin = time.Millisecond
+	retryMax = 100 * time.Millisecond
+)
+
+// Flush has the kernel send what is on the transmit ring, tells it of free receive frames
+// if it sleeps for want of them, and collects completed frames.
+func (p *Port) Flush() {
+	if p.closed.Load() {
+		return
+	}
+	if p.txOwed {
+		p.kickTX()
+	}
+	if len(p.txFree)+p.nLent < p.cfg.TXFrames {
+		p.collect()
+	}
+	p.kickRX()
+}
+
+// kickTX starts transmission. In copy mode the kernel sends in our time, so many packets a
+// call at most, and a call that made progress is repeated whatever it said. In zero-copy
+// mode one call wakes the driver, and the ring empties in its own time.
+func (p *Port) kickTX() {
+	tx := &p.sock.tx
+	left := tx.unread()
+	for range kicksMax {
+		if left == 0 || !tx.wakeupWanted() {
+			break
+		}
+		errno := p.kick(unix.SYS_SENDTO)
+		before := left
+		left = tx.unread()
+		if errno != 0 {
+			p.kickFailed(errno, left < before)
+		}
+		if p.sock.zeroCopy || left >= before {
+			break
+		}
+		p.wait.retry = retryMin
+	}
+	p.txOwed = left > 0
+	if !p.txOwed {
+		p.wait.retry = retryMin
+	}
+}
+
+// kickRX tells a driver that ran out of receive frames that there are some again. Only
+// zero-copy drivers ask for it. With BusyPoll it is what drives the device.
+func (p *Port) kickRX() {
+	if !p.sock.fill.wakeupWanted() && !p.cfg.BusyPoll {
+		return
+	}
+	if errno := p.kick(unix.SYS_RECVFROM); errno != 0 {
+		p.kickFailed(errno, true)
+	}
+}
+
+// kick makes the empty sendto or recvfrom that AF_XDP takes as a wake-up.
+func (p *Port) kick(call uintptr) unix.Errno {
+	p.stats.kicks.Add(1)
+	_, _, errno := unix.Syscall6(call, uintptr(p.sock.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return errno
+}
+
+// kickFailed counts what a kick said. Nothing it says stops the port: what is on the ring
+// stays there, and the next Flush or the next turn of the worker tries again.
+func (p *Port) kickFailed(errno unix.Errno, progress bool) {
+	switch errno {
+	case unix.EAGAIN, unix.ENOBUFS, unix.EINTR:
+		p.stats.kickRetries.Add(1)
+	case unix.EBUSY:
+		p.stats.kickRetries.Add(1)
+		// In copy mode: "completed but not sent", which is always one frame, the last that
+		// was taken. A device without carrier answers so.
+		if progress && !p.sock.zeroCopy {
+			p.stats.txDropped.Add(1)
+		}
+	default:
+		// ENETDOWN: the device is down, and may come back. ENXIO: it is gone, or has no
+		// program. Others: not documented, and handled alike.
+		p.stats.kickErrors.Add(1)
+		p.stats.lastErrno.Store(uint32(errno))
+	}
+}

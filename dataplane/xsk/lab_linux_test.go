@@ -1,0 +1,141 @@
+package xsk_test
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/millrace-tcp/millrace/dataplane/xsk"
+	"github.com/millrace-tcp/millrace/internal/lab"
+	"github.com/millrace-tcp/millrace/internal/testutil"
+)
+
+const (
+	etherTypeTest = 0x88B5 // IEEE 802, local experimental
+	etherTypeIPv4 = 0x0800
+)
+
+// big is v as a little-endian machine reads it off the wire.
+func big(v uint16) int32 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], v)
+	return int32(binary.NativeEndian.Uint16(b[:]))
+}
+
+// redirect is a program that sends the tests' own frames and all IPv4 to the socket of
+// their queue, and leaves the rest (ARP, ND) to the kernel.
+func redirect(xsks *ebpf.Map) *ebpf.ProgramSpec {
+	const pass = 2 // XDP_PASS, also where no socket is
+	return &ebpf.ProgramSpec{
+		Type:    ebpf.XDP,
+		License: "Apache-2.0",
+		Instructions: asm.Instructions{
+			asm.Mov.Reg(asm.R6, asm.R1),
+			asm.LoadMem(asm.R2, asm.R6, 0, asm.Word), // data
+			asm.LoadMem(asm.R3, asm.R6, 4, asm.Word), // data_end
+			asm.Mov.Reg(asm.R4, asm.R2),
+			asm.Add.Imm(asm.R4, 14),
+			asm.JGT.Reg(asm.R4, asm.R3, "pass"),
+			asm.LoadMem(asm.R5, asm.R2, 12, asm.Half),
+			asm.JEq.Imm(asm.R5, big(etherTypeTest), "redirect"),
+			asm.JNE.Imm(asm.R5, big(etherTypeIPv4), "pass"),
+			asm.LoadMem(asm.R2, asm.R6, 16, asm.Word).WithSymbol("redirect"), // rx_queue_index
+			asm.LoadMapPtr(asm.R1, xsks.FD()),
+			asm.Mov.Imm(asm.R3, pass),
+			asm.FnRedirectMap.Call(),
+			asm.Return(),
+			asm.Mov.Imm(asm.R0, pass).WithSymbol("pass"),
+			asm.Return(),
+		},
+	}
+}
+
+// attach puts the program on h's interface for as long as the test runs.
+func attach(t testing.TB, h *lab.Host, mode link.XDPAttachFlags) *ebpf.Map {
+	t.Helper()
+	xsks, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: 64})
+	if err != nil {
+		t.Fatalf("make XSKMAP: %v", err)
+	}
+	t.Cleanup(func() { _ = xsks.Close() })
+	prog, err := ebpf.NewProgram(redirect(xsks))
+	if err != nil {
+		t.Fatalf("load program: %v", err)
+	}
+	t.Cleanup(func() { _ = prog.Close() })
+	if err := h.Do(func() error {
+		l, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: h.Index, Flags: mode})
+		if err == nil {
+			t.Cleanup(func() { _ = l.Close() })
+		}
+		return err
+	}); err != nil {
+		t.Fatalf("attach to %s: %v", h.Interface, err)
+	}
+	return xsks
+}
+
+// open opens the socket of a queue of h and puts it into xsks.
+func open(t testing.TB, h *lab.Host, xsks *ebpf.Map, cfg xsk.Config) *xsk.Port {
+	t.Helper()
+	cfg.Ifindex = h.Index
+	var p *xsk.Port
+	if err := h.Do(func() (err error) {
+		p, err = xsk.Open(cfg)
+		return err
+	}); err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	if err := xsks.Put(uint32(cfg.Queue), uint32(p.FD())); err != nil {
+		t.Fatalf("put socket into XSKMAP: %v", err)
+	}
+	return p
+}
+
+// modes are the ways a program is attached.
+var modes = []struct {
+	name string
+	flag link.XDPAttachFlags
+}{
+	{"native", link.XDPDriverMode},
+	{"generic", link.XDPGenericMode},
+}
+
+// bench is a lab with programs at both ends.
+type bench struct {
+	*lab.Lab
+	a, b *ebpf.Map
+}
+
+func newBench(t testing.TB, mode link.XDPAttachFlags) *bench {
+	t.Helper()
+	testutil.Privileged(t)
+	l := lab.ForTest(t, lab.Config{})
+	return &bench{l, attach(t, l.A, mode), attach(t, l.B, mode)}
+}
+
+// ports opens a port at each end.
+func (b *bench) ports(t testing.TB, cfg xsk.Config) (pa, pb *xsk.Port) {
+	t.Helper()
+	return open(t, b.A, b.a, cfg), open(t, b.B, b.b, cfg)
+}
+
+// eachMode runs f over native and generic XDP.
+func eachMode(t *testing.T, f func(t *testing.T, b *bench)) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) { f(t, newBench(t, m.flag)) })
+	}
+}
+
+// closePorts closes ports and fails if one misses a frame.
+func closePorts(t testing.TB, ports ...*xsk.Port) {
+	t.Helper()
+	for _, p := range ports {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

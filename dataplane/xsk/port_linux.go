@@ -1,0 +1,168 @@
+package xsk
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace-tcp/millrace/dataplane"
+)
+
+// holder says who has a frame. It is how a frame given twice, or an address that the
+// kernel made up, is told from a good one.
+type holder uint8
+
+const (
+	withKernel holder = iota // on the fill ring or beyond; of a transmit frame: sent
+	withWorker               // received, or allocated
+	free                     // on the list of free transmit frames
+)
+
+// Port is an open socket. It implements dataplane.Port.
+type Port struct {
+	cfg  Config
+	info dataplane.Info
+	sock *socket
+	file *os.File        // owns the descriptor, and waits on it
+	raw  syscall.RawConn // of file
+
+	// The worker's.
+	holder  []holder // by chunk: the receive frames, then the transmit frames
+	shift   int      // a chunk is 1 << shift octets
+	txFree  []uint32 // chunks, last in first out: the warmest first
+	nTaken  int      // received, not freed
+	nLent   int      // allocated, neither sent nor cancelled
+	nBogus  uint32   // descriptors received that named no frame of ours
+	chained bool     // inside a packet of several descriptors, which is dropped
+	txOwed  bool     // the kernel may not have read the transmit ring to its end
+	starved bool     // Alloc ran dry since the last Wait
+
+	wait   waiter
+	closed atomic.Bool
+	stats  counters
+}
+
+var _ dataplane.Port = (*Port)(nil)
+
+// Open opens a socket for one receive queue. The calling thread must be in the network
+// namespace of the interface; the port itself may be used from any other.
+func Open(cfg Config) (*Port, error) {
+	hardware, mtu, err := lookUp(&cfg)
+	if err != nil {
+		return nil, fmt.Errorf("xsk: open: %w", err)
+	}
+	if cfg, err = cfg.withDefaults(hardware, mtu); err != nil {
+		return nil, err
+	}
+	var s *socket
+	var refused error // why there is no zero-copy
+	if cfg.Mode != Copy {
+		// Without a flag the kernel would fall back to copy mode and not say so.
+		s, refused = openSocket(&cfg, unix.XDP_ZEROCOPY)
+	}
+	if s == nil && cfg.Mode != ZeroCopy {
+		s, err = openSocket(&cfg, unix.XDP_COPY)
+	} else {
+		err = refused
+	}
+	if err != nil {
+		return nil, fmt.Errorf("xsk: open %s/%d: %w", cfg.IfName, cfg.Queue, err)
+	}
+	p, err := newPort(cfg, s)
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("xsk: open %s/%d: %w", cfg.IfName, cfg.Queue, err)
+	}
+	return p, nil
+}
+
+func newPort(cfg Config, s *socket) (*Port, error) {
+	mode := "copy"
+	if s.zeroCopy {
+		mode = "zero-copy"
+	}
+	name := fmt.Sprintf("xsk %s/%d %s", cfg.IfName, cfg.Queue, mode)
+	p := &Port{
+		cfg: cfg,
+		info: dataplane.Info{
+			Name:      name,
+			Queue:     cfg.Queue,
+			FrameSize: cfg.FrameSize,
+			TXFrames:  cfg.TXFrames,
+			LinkLocal: cfg.LinkLocal,
+		},
+		sock:   s,
+		holder: make([]holder, cfg.RXFrames+cfg.TXFrames),
+		shift:  bits.TrailingZeros(uint(cfg.FrameSize)),
+		txFree: make([]uint32, cfg.TXFrames),
+	}
+	for i := range p.txFree {
+		chunk := uint32(cfg.RXFrames + cfg.TXFrames - 1 - i)
+		p.txFree[i], p.holder[chunk] = chunk, free
+	}
+	for chunk := range uint32(cfg.RXFrames) {
+		p.refill(chunk)
+	}
+	s.fill.publish()
+	if err := p.initWait(name); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// refill puts a receive frame on the fill ring. There is room: the ring holds them all.
+// The caller publishes.
+func (p *Port) refill(chunk uint32) {
+	r := &p.sock.fill
+	r.addrs[r.prod&r.mask] = uint64(chunk) << p.shift
+	r.prod++
+	p.holder[chunk] = withKernel
+}
+
+// FD is the socket's descriptor, for the XSKMAP. It stays the port's.
+func (p *Port) FD() int { return p.sock.fd }
+
+// ZeroCopy says which mode the kernel granted.
+func (p *Port) ZeroCopy() bool { return p.sock.zeroCopy }
+
+// Info describes the port.
+func (p *Port) Info() dataplane.Info { return p.info }
+
+// Close closes the socket and gives its memory back. Frames that the worker still holds,
+// or that the rings do not account for, are missing and reported. Their Data must not be
+// touched any more.
+func (p *Port) Close() error {
+	if p.closed.Swap(true) {
+		return fmt.Errorf("xsk: close %s: %w", p.info.Name, os.ErrClosed)
+	}
+	p.Wake()
+	p.stats.keepKernel(p.raw)
+	missing := p.missing()
+	s := p.sock
+	err := p.file.Close()
+	s.fd = -1 // It was the file's.
+	s.close()
+	if err != nil && !errors.Is(err, os.ErrClosed) {
+		err = fmt.Errorf("xsk: close %s: %w", p.info.Name, err)
+	}
+	return errors.Join(err, missing)
+}
+
+// missing balances the books: every frame is with the worker, on the free list, or with
+// the kernel, and how many are with the kernel follows from the ring positions.
+func (p *Port) missing() error {
+	s := p.sock
+	p.collect()
+	rx := p.cfg.RXFrames - int(s.fill.prod-(s.rx.cons-p.nBogus))
+	tx := p.cfg.TXFrames - len(p.txFree) - int(s.tx.prod-s.comp.cons)
+	if rx != 0 || tx != 0 {
+		return fmt.Errorf("xsk: close %s: BUG: %d receive frames are missing (%d received, not freed), %d transmit frames (%d allocated, not returned)",
+			p.info.Name, rx, p.nTaken, tx, p.nLent)
+	}
+	return nil
+}
