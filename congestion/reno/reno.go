@@ -1,0 +1,48 @@
+// Package reno is Reno congestion control: slow start and congestion avoidance (RFC 5681),
+// counted in octets (RFC 3465).
+package reno
+
+import (
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// Reno is the state of one connection.
+type Reno struct {
+	limit int // most segments that one ACK adds in slow start: L of RFC 3465
+	acked int // octets acknowledged since cwnd last grew in congestion avoidance
+}
+
+// New returns Reno with L = 2 (RFC 3465, section 2.3).
+func New() congestion.Algorithm { return &Reno{limit: 2} }
+
+// Init starts from the initial window, which the stack has set.
+func (r *Reno) Init(*congestion.Flow, mono.Time) { r.acked = 0 }
+
+// OnAck grows the window: by what was acknowledged in slow start, by one segment for each
+// window acknowledged in congestion avoidance.
+func (r *Reno) OnAck(f *congestion.Flow, a *congestion.Ack) {
+	if a.InRecovery || !a.CwndLimited {
+		return
+	}
+	if f.InSlowStart() {
+		f.SetCwnd(f.Cwnd() + min(a.CumAcked, r.limit*f.MSS))
+		return
+	}
+	r.acked += a.CumAcked
+	if r.acked >= f.Cwnd() {
+		r.acked -= f.Cwnd()
+		f.SetCwnd(f.Cwnd() + f.MSS)
+	}
+}
+
+// OnCongestion halves the window: ssthresh = max(FlightSize/2, 2*SMSS), equation 4 of RFC 5681.
+func (r *Reno) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
+	r.acked = 0
+	if e.Cause == congestion.CauseIdle {
+		f.SetCwnd(min(f.Cwnd(), f.IW))
+		return
+	}
+	f.SetSsthresh(max(e.Flight/2, 2*f.MSS))
+	f.SetCwnd(f.Ssthresh())
+}

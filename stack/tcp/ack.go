@@ -1,0 +1,199 @@
+package tcp
+
+import (
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// inputACK is the fifth step: what does the peer have, and what may be sent? It says whether
+// the segment is to be processed further.
+func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
+	if c.snd.NXT.Less(seg.ACK) {
+		// "If the ACK acks something not yet sent (SEG.ACK > SND.NXT), then send an ACK,
+		// drop the segment, and return."
+		c.challenge(now, &c.p.Stats.TCPAckTooNew)
+		return false
+	}
+	if seg.ACK.Less(c.snd.UNA) {
+		// Older than any window allows: a guess (RFC 5961, section 5).
+		if seg.ACK.Less(c.snd.UNA.Add(-max(c.snd.wndMax, 0xffff))) {
+			c.challenge(now, &c.p.Stats.TCPAckTooOld)
+			return false
+		}
+		return true
+	}
+	a := &c.ack
+	*a = congestion.Ack{Now: now, PriorFlight: c.pipe(), CwndLimited: c.rec.cwndLimited}
+	duplicate := c.isDuplicate(seg)
+	c.updateWindow(now, seg)
+	if c.rcv.sackOK && seg.Opt.Has&wire.HasSACK != 0 {
+		a.Acked += c.takeSACK(now, seg)
+	}
+	if c.snd.UNA.Less(seg.ACK) {
+		c.takeAcked(now, seg)
+	}
+	c.recover(now, seg.ACK, duplicate)
+	if a.Acked > 0 {
+		c.flow.Delivered += uint64(a.Acked)
+		c.flow.Flight = c.pipe()
+		c.rate.finish(a, &c.flow)
+		a.InRecovery = c.rec.mode == modeFast
+		c.alg.OnAck(&c.flow, a)
+	}
+	c.closing(now)
+	return true
+}
+
+// isDuplicate is the definition of RFC 5681, section 2: data is outstanding, the segment
+// carries none, neither SYN nor FIN, and neither the ACK nor the window is news.
+func (c *Conn) isDuplicate(seg *wire.Segment) bool {
+	return c.board.len() > 0 && seg.LEN() == 0 && seg.ACK == c.snd.UNA &&
+		int(seg.WND)<<c.snd.shift == c.snd.WND
+}
+
+// updateWindow takes the window of a segment that is not older than the last one it was
+// taken from.
+func (c *Conn) updateWindow(now mono.Time, seg *wire.Segment) {
+	if !(c.snd.WL1.Less(seg.SEQ) || c.snd.WL1 == seg.SEQ && c.snd.WL2.LessEq(seg.ACK)) {
+		return
+	}
+	c.setWindow(int(seg.WND)<<c.snd.shift, seg)
+}
+
+func (c *Conn) setWindow(octets int, seg *wire.Segment) {
+	if octets > c.snd.WND {
+		// There may be room now: Output decides, and arms the timer again if not.
+		c.timers[timerPersist] = mono.Never
+		c.count.persist = 0
+	}
+	c.snd.WND = octets
+	c.snd.wndMax = max(c.snd.wndMax, octets)
+	c.snd.WL1, c.snd.WL2 = seg.SEQ, seg.ACK
+}
+
+// takeSACK marks what the peer has out of order and returns the octets that are news.
+// Blocks that cannot be true are ignored: the peer may renege on what it says, but it cannot
+// have what was not sent. https://www.rfc-editor.org/rfc/rfc2018.html#section-5
+func (c *Conn) takeSACK(now mono.Time, seg *wire.Segment) int {
+	n := 0
+	for _, r := range seg.Opt.SACK[:seg.Opt.NSACK] {
+		switch {
+		case r.Empty() || c.snd.NXT.Less(r.End):
+			c.p.Stats.TCPSACKBlocksBad++
+		case r.End.LessEq(seq.Max(seg.ACK, c.snd.UNA)):
+			c.count.dsacks++ // a duplicate SACK: the octets came twice (RFC 2883)
+		default:
+			n += c.markSacked(now, r)
+		}
+	}
+	return n
+}
+
+func (c *Conn) markSacked(now mono.Time, r seq.Range) int {
+	for i := c.board.find(r.Start); i < c.board.len(); i++ {
+		s := c.board.at(i)
+		if r.End.Less(s.end) {
+			break
+		}
+		if s.mark&markSacked == 0 && r.Start.LessEq(s.start) {
+			c.rate.onDelivered(s, now)
+		}
+	}
+	return c.board.sack(r)
+}
+
+// takeAcked moves SND.UNA up to the segment's ACK.
+func (c *Conn) takeAcked(now mono.Time, seg *wire.Segment) {
+	a := &c.ack
+	a.CumAcked = seg.ACK.Sub(c.snd.UNA)
+	var newest mono.Time
+	once := false
+	for c.board.len() > 0 {
+		s := c.board.first()
+		if seg.ACK.Less(s.end) {
+			a.Acked += c.board.trimFirst(seg.ACK)
+			break
+		}
+		if s.mark&markSacked == 0 {
+			a.Acked += s.len()
+			c.rate.onDelivered(s, now)
+			newest, once = s.at, s.mark&markTwice == 0
+		}
+		c.board.pop()
+	}
+	a.RTT = c.takeRTT(now, newest, once, seg.Opt.TSEcr, c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0)
+	c.advanceUNA(now, seg.ACK)
+}
+
+// advanceUNA gives acknowledged octets back and restarts the clocks that wait for them.
+func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
+	octets := ack.Sub(c.snd.UNA)
+	if c.snd.fin && ack == c.snd.NXT {
+		octets-- // the FIN
+		c.count.finAcked = true
+	}
+	c.snd.UNA = ack
+	c.board.judged = seq.Max(c.board.judged, ack)
+	c.snd.off += uint64(octets)
+	c.p.Send.Release(c.snd.off)
+	c.count.acked += uint64(octets)
+	if octets > 0 {
+		c.events |= Writable
+	}
+	c.life.retries = 0
+	c.rtt.backoff = 0
+	if c.board.len() == 0 {
+		c.timers[timerRetransmit] = mono.Never
+		c.life.stalledAt = mono.Never
+	} else {
+		// "When an ACK is received that acknowledges new data, restart the retransmission
+		// timer" (RFC 6298, 5.3), but in NewReno's recovery the first time only.
+		if c.rec.mode != modeFast || c.rcv.sackOK || !c.rec.partial {
+			c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
+		}
+		c.life.stalledAt = now
+	}
+	c.armUserTimeout(now)
+}
+
+// pipe is how much is on its way: sent, and neither delivered nor given up (RFC 6675).
+func (c *Conn) pipe() int { return c.snd.NXT.Sub(c.snd.UNA) - c.board.sacked - c.board.lost }
+
+// closing goes on with a close whose FIN was acknowledged.
+func (c *Conn) closing(now mono.Time) {
+	if !c.count.finAcked {
+		return
+	}
+	switch c.state {
+	case StateFinWait1:
+		c.setState(StateFinWait2)
+		c.events |= Writable
+		if c.life.closed {
+			c.timers[timerClose] = now.Add(c.cfg.FinWait2)
+		}
+	case StateClosing:
+		c.timeWait(now)
+	case StateLastAck:
+		c.end(None)
+	case StateClosed, StateListen, StateSynSent, StateSynReceived, StateEstablished,
+		StateFinWait2, StateCloseWait, StateTimeWait:
+	}
+}
+
+// timeWait begins the wait of 2 MSL in which the last ACK can be repeated.
+func (c *Conn) timeWait(now mono.Time) {
+	c.p.Stats.TimeWaited++
+	c.setState(StateTimeWait)
+	c.timers[timerClose] = now.Add(2 * c.cfg.MSL)
+	c.events |= Writable
+}
+
+// armUserTimeout bounds how long the oldest octet may stay unacknowledged.
+func (c *Conn) armUserTimeout(now mono.Time) {
+	c.timers[timerUser] = mono.Never
+	if d := c.opt.userTimeout; d > 0 && c.life.stalledAt != mono.Never {
+		c.timers[timerUser] = max(now, c.life.stalledAt.Add(d))
+	}
+}

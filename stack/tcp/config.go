@@ -1,0 +1,107 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/congestion"
+)
+
+// Config is what connections have in common. The zero value of a field is its documented
+// default, which WithDefaults fills in. A Conn keeps the pointer: do not change it after.
+type Config struct {
+	// Congestion makes the algorithm of a connection; nil is Reno.
+	Congestion func() congestion.Algorithm
+
+	// RTOInitial is the retransmission time-out before the first measurement: 1 s.
+	RTOInitial time.Duration
+	// RTOMin is its floor: 200 ms, as Linux has it, where RFC 6298 says 1 s.
+	RTOMin time.Duration
+	// RTOMax is its ceiling: 120 s.
+	RTOMax time.Duration
+	// SYNRetries, SYNACKRetries and Retries are how often a SYN, a SYN with ACK, and data are
+	// sent again before the connection is given up: 6, 5 and 15.
+	SYNRetries, SYNACKRetries, Retries int
+
+	// MSL is the maximum segment lifetime: 30 s. TIME_WAIT lasts two of them.
+	MSL time.Duration
+	// FinWait2 is how long a connection that the application has closed waits for the peer's
+	// FIN: 60 s.
+	FinWait2 time.Duration
+
+	// DelayedACK is how long an ACK may wait for company: 40 ms. RFC 9293 allows 500.
+	DelayedACK time.Duration
+	// AckEvery is how many full-sized segments are acknowledged by one ACK at the most: 2
+	// (RFC 9293, section 3.8.6.3). More saves packets and slows senders that count ACKs.
+	AckEvery int
+
+	// InitialWindow is the initial congestion window in segments; 0 is RFC 6928.
+	InitialWindow int
+
+	// NoTimestamps, NoSACK and NoWindowScale leave the option out.
+	NoTimestamps, NoSACK, NoWindowScale bool
+}
+
+// WithDefaults returns cfg with its zero fields filled in.
+func (cfg Config) WithDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	count := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	set(&cfg.RTOInitial, time.Second)
+	set(&cfg.RTOMin, 200*time.Millisecond)
+	set(&cfg.RTOMax, 120*time.Second)
+	set(&cfg.MSL, 30*time.Second)
+	set(&cfg.FinWait2, 60*time.Second)
+	set(&cfg.DelayedACK, 40*time.Millisecond)
+	count(&cfg.SYNRetries, 6)
+	count(&cfg.SYNACKRetries, 5)
+	count(&cfg.Retries, 15)
+	count(&cfg.AckEvery, 2)
+	return cfg
+}
+
+// Bounds that are not configured.
+const (
+	// DefaultMSS is assumed of a peer that sends no MSS option (RFC 9293, section 3.7.1).
+	// The same for IPv6, whose 1220 a peer that omits the option may not be able to take.
+	DefaultMSS = 536
+	// MinMSS is the least that a peer's MSS option is taken for: the smallest IPv4 packet that
+	// every path carries (68 octets) less its headers would be 28; 64 leaves room for options.
+	MinMSS = 64
+
+	maxShift      = 14 // RFC 7323, section 2.3
+	timestampsLen = 12 // the option, padded
+	quickACKs     = 16 // as many segments as Linux acknowledges at once in its first phase
+	headerMax     = 60
+)
+
+// settings are what the application changes while the connection lives.
+type settings struct {
+	noDelay     bool
+	keepAlive   bool
+	keepIdle    time.Duration
+	keepEvery   time.Duration
+	keepCount   int
+	userTimeout time.Duration
+}
+
+// defaultSettings: keepalive is off; when asked for it is two hours, 75 seconds, ten probes.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.4
+func defaultSettings() settings {
+	return settings{keepIdle: 2 * time.Hour, keepEvery: 75 * time.Second, keepCount: 10}
+}
+
+// scaleFor returns the smallest window scale that can express octets.
+func scaleFor(octets int) uint8 {
+	shift := uint8(0)
+	for octets>>shift > 0xffff && shift < maxShift {
+		shift++
+	}
+	return shift
+}

@@ -1,0 +1,111 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// counters are the connection's own counts, and the small state of rate limits.
+type counters struct {
+	segsIn, segsOut      uint64
+	acked, received      uint64
+	resent, resentOctets uint64
+	fastRetrans          uint64
+	timeouts             uint64
+	dsacks               uint64
+	synResent            int
+	challengedAt         mono.Time
+	challenges           int
+	persist              uint // back-off of the persist timer
+	finAcked             bool
+	passive              bool
+}
+
+// Info is the state of a connection as Linux's struct tcp_info has it, in octets and
+// durations. Fields of tcp_info that mean nothing here are left out.
+type Info struct {
+	State      State
+	Congestion string // name of the recovery mode: "open", "recovery", "loss"
+
+	Options                    InfoOptions
+	SendScale, RecvScale       uint8
+	SendMSS, RecvMSS, PathMSS  int
+	RTO, DelayedACK            time.Duration
+	RTT, RTTVar, MinRTT        time.Duration
+	Cwnd, Ssthresh             int
+	Flight, Sacked, LostOctets int // octets
+	SendWindow, RecvWindow     int
+	NotSent, RecvQueue         int
+	Retransmits, Backoff, Prob int // of the oldest segment; probes unanswered
+	LastSent, LastReceived     time.Duration
+	PacingRate                 int64 // octets a second
+	DeliveryRate               int64
+
+	OctetsAcked, OctetsReceived, OctetsRetransmitted uint64
+	SegmentsOut, SegmentsIn, SegmentsRetransmitted   uint64
+	Timeouts, FastRecoveries, DSACKs                 uint64
+	Delivered, Lost                                  uint64
+	Clamps                                           uint64 // values of the algorithm that were out of bounds
+}
+
+// InfoOptions says what was negotiated.
+type InfoOptions struct{ Timestamps, SACK, WindowScale bool }
+
+// Info returns the state of the connection at now. For the worker, as every method is.
+func (c *Conn) Info(now mono.Time) Info {
+	i := Info{
+		State: c.state, Congestion: c.rec.mode.String(),
+		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK},
+		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
+		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.p.MSS,
+		RTO: c.rtt.timeout(), DelayedACK: c.cfg.DelayedACK,
+		RTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.minRTT,
+		Cwnd: c.cwnd(), Ssthresh: c.flow.Ssthresh(),
+		Sacked: c.board.sacked, LostOctets: c.board.lost,
+		SendWindow: c.snd.WND, RecvWindow: max(0, c.rcv.edge.Sub(c.rcv.NXT)),
+		RecvQueue:   c.p.Recv.Len(),
+		Retransmits: c.life.retries, Backoff: int(c.rtt.backoff), Prob: c.life.probes + c.life.keepProbes,
+		LastSent: now.Sub(c.snd.sentAt), LastReceived: now.Sub(c.rcv.heardAt),
+		PacingRate: c.flow.Pacing(), DeliveryRate: c.ack.Rate.OctetsPerSec,
+		OctetsAcked: c.count.acked, OctetsReceived: c.count.received,
+		OctetsRetransmitted: c.count.resentOctets,
+		SegmentsOut:         c.count.segsOut, SegmentsIn: c.count.segsIn,
+		SegmentsRetransmitted: c.count.resent + uint64(c.count.synResent),
+		Timeouts:              c.count.timeouts, FastRecoveries: c.count.fastRetrans, DSACKs: c.count.dsacks,
+		Delivered: c.flow.Delivered, Lost: c.flow.Lost, Clamps: c.flow.Clamps(),
+	}
+	if c.state.Synchronized() && c.state != StateTimeWait {
+		i.Flight = c.pipe()
+		i.NotSent = c.p.Send.Len() - c.snd.NXT.Sub(c.snd.UNA)
+		if c.snd.fin {
+			i.NotSent = 0
+		}
+	}
+	return i
+}
+
+// String returns the mode as it is shown.
+func (m recoveryMode) String() string {
+	switch m {
+	case modeOpen:
+		return "open"
+	case modeFast:
+		return "recovery"
+	case modeLoss:
+		return "loss"
+	}
+	return "unknown"
+}
+
+// View is what the invariant checkers of tests and simulations look at.
+type View struct {
+	UNA, NXT           uint32
+	Pipe, Cwnd, Window int // octets
+	Board              int // segments on their way
+}
+
+// View returns the sender's state.
+func (c *Conn) View() View {
+	return View{uint32(c.snd.UNA), uint32(c.snd.NXT), c.pipe(), c.cwnd(), c.snd.WND, c.board.len()}
+}

@@ -1,0 +1,284 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// Input takes a segment that arrived for this connection. Nothing of it is kept. The steps
+// are those of RFC 9293, section 3.10.7.4, in their order.
+func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
+	c.count.segsIn++
+	c.p.Stats.InSegs++
+	switch c.state {
+	case StateClosed, StateListen:
+		return
+	case StateSynSent:
+		c.inputSynSent(now, seg)
+		return
+	case StateSynReceived, StateEstablished, StateFinWait1, StateFinWait2, StateCloseWait,
+		StateClosing, StateLastAck, StateTimeWait:
+	}
+	if !c.checkTimestamp(now, seg) || !c.checkSequence(now, seg) {
+		return
+	}
+	c.heard(now)
+	if seg.Flags.Has(wire.RST) {
+		c.inputRST(seg)
+		return
+	}
+	if seg.Flags.Has(wire.SYN) {
+		c.challenge(now, &c.p.Stats.TCPSYNChallenge)
+		return
+	}
+	if !seg.Flags.Has(wire.ACK) {
+		return
+	}
+	if c.state == StateSynReceived && !c.inputSynReceived(now, seg) {
+		return
+	}
+	if !c.inputACK(now, seg) || c.state == StateClosed {
+		return
+	}
+	c.inputText(now, seg)
+}
+
+// heard takes note of a sign of life.
+func (c *Conn) heard(now mono.Time) {
+	c.rcv.heardAt = now
+	c.life.probes = 0
+	if c.life.keepProbes > 0 {
+		c.life.keepProbes = 0
+		c.armKeepalive(now)
+	}
+}
+
+// inputSynSent is RFC 9293, section 3.10.7.3.
+func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
+	acks := seg.Flags.Has(wire.ACK)
+	if acks && (seg.ACK.LessEq(c.p.ISS) || c.snd.NXT.Less(seg.ACK)) {
+		if !seg.Flags.Has(wire.RST) {
+			c.refuse(seg.ACK)
+		}
+		return
+	}
+	if seg.Flags.Has(wire.RST) {
+		// "If the ACK was acceptable, then signal to the user 'error: connection reset'".
+		if acks {
+			c.p.Stats.AttemptFails++
+			c.end(Refused)
+		}
+		return
+	}
+	if !seg.Flags.Has(wire.SYN) {
+		return
+	}
+	c.peerSYN(now, seg)
+	c.setWindow(int(seg.WND), seg)
+	if !acks {
+		// Simultaneous open: "enter SYN-RECEIVED, form a SYN,ACK segment and send it".
+		c.setState(StateSynReceived)
+		c.owe.syn = true
+		return
+	}
+	if c.count.synResent == 0 {
+		c.rtt.sample(now.Sub(c.snd.sentAt))
+	}
+	c.snd.UNA = seg.ACK
+	c.owe.syn = false
+	c.owe.ack = true
+	c.timers[timerRetransmit] = mono.Never
+	c.rtt.backoff = 0
+	c.setState(StateEstablished)
+	c.established(now)
+	if len(seg.Payload) > 0 || seg.Flags.Has(wire.FIN) {
+		data := *seg
+		data.Flags &^= wire.SYN
+		data.SEQ = seg.SEQ.Add(1)
+		c.inputText(now, &data)
+	}
+}
+
+// refuse owes <SEQ=SEG.ACK><CTL=RST> while the connection goes on.
+func (c *Conn) refuse(at seq.Num) {
+	c.owe.rst, c.owe.rstBare, c.owe.rstSEQ = true, true, at
+}
+
+// checkTimestamp is PAWS: a segment whose timestamp is older than the last one is a
+// duplicate from the past. https://www.rfc-editor.org/rfc/rfc7323.html#section-5.3
+func (c *Conn) checkTimestamp(now mono.Time, seg *wire.Segment) bool {
+	if !c.rcv.tsOK || seg.Opt.Has&wire.HasTimestamps == 0 || seg.Flags.Has(wire.RST) {
+		return true
+	}
+	val := seg.Opt.TSVal
+	if int32(val-c.rcv.tsRecent) < 0 && now.Sub(c.rcv.tsSet) < pawsIdle {
+		c.p.Stats.PAWSEstab++
+		if len(seg.Payload) > 0 || seg.Flags&(wire.SYN|wire.FIN) != 0 {
+			c.oweDuplicate(now)
+		}
+		return false
+	}
+	// R3: "If SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent, then record".
+	if seg.SEQ.LessEq(c.rcv.lastACK) {
+		c.rcv.tsRecent, c.rcv.tsSet = val, now
+	}
+	return true
+}
+
+// pawsIdle is how long a timestamp is worth: 24 days, half of what its clock wraps in.
+const pawsIdle = 24 * 24 * time.Hour
+
+// checkSequence is the first step: is any of the segment in the window? It cuts off what is
+// not. A segment that only acknowledges, into a closed window, passes.
+func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
+	if c.acceptable(seg) {
+		c.trim(seg)
+		return true
+	}
+	window := c.rcv.edge.Sub(c.rcv.NXT)
+	if window == 0 && seg.SEQ == c.rcv.NXT && !seg.Flags.Has(wire.RST) {
+		// "If the RCV.WND is zero, no segments will be acceptable, but special allowance
+		// should be made to accept valid ACKs".
+		c.p.Stats.TCPRcvTrimmed++
+		seg.Payload = nil
+		seg.Flags &^= wire.FIN | wire.SYN
+		c.owe.ack = true
+		return true
+	}
+	if seg.Flags.Has(wire.RST) {
+		c.p.Stats.TCPOutOfWindow++
+		return false
+	}
+	c.inputUnacceptable(now, seg)
+	return false
+}
+
+// inputUnacceptable answers a segment outside of the window: "send an acknowledgment".
+func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
+	switch {
+	case c.state == StateSynReceived && seg.Flags&(wire.SYN|wire.ACK) == wire.SYN && seg.SEQ == c.rcv.IRS:
+		// The SYN again: our answer to it was lost.
+		c.owe.syn = true
+	case c.state == StateTimeWait && seg.Flags.Has(wire.FIN):
+		// "The only thing that can arrive in this state is a retransmission of the remote
+		// FIN. Acknowledge it, and restart the 2 MSL timeout."
+		c.owe.ack = true
+		c.timers[timerClose] = now.Add(2 * c.cfg.MSL)
+	case seg.Flags.Has(wire.SYN):
+		c.challenge(now, &c.p.Stats.TCPSYNChallenge)
+	case len(seg.Payload) > 0 || seg.Flags.Has(wire.FIN):
+		c.p.Stats.TCPRcvDuplicate++
+		c.rcv.quick = max(c.rcv.quick, 1)
+		c.oweDuplicate(now)
+		c.noteDuplicate(seg)
+	default:
+		// A probe of window or life, or stray: one answer, at a bounded rate.
+		c.heard(now)
+		c.challenge(now, &c.p.Stats.TCPOutOfWindow)
+	}
+}
+
+// acceptable is the table of RFC 9293, section 3.10.7.4.
+func (c *Conn) acceptable(seg *wire.Segment) bool {
+	n := seg.LEN()
+	window := c.rcv.edge.Sub(c.rcv.NXT)
+	if n == 0 {
+		return seg.SEQ == c.rcv.NXT || seg.SEQ.In(c.rcv.NXT, window)
+	}
+	if window == 0 {
+		return false
+	}
+	return seg.SEQ.In(c.rcv.NXT, window) || seg.SEQ.Add(n-1).In(c.rcv.NXT, window)
+}
+
+// trim cuts what lies outside of the window off both ends.
+func (c *Conn) trim(seg *wire.Segment) {
+	if before := c.rcv.NXT.Sub(seg.SEQ); before > 0 {
+		if seg.Flags.Has(wire.SYN) {
+			seg.Flags &^= wire.SYN
+			seg.SEQ = seg.SEQ.Add(1)
+			before--
+		}
+		cut := min(before, len(seg.Payload))
+		seg.Payload = seg.Payload[cut:]
+		seg.SEQ = seg.SEQ.Add(cut)
+	}
+	if after := seg.SEQ.Add(seg.LEN()).Sub(c.rcv.edge); after > 0 {
+		c.p.Stats.TCPRcvTrimmed++
+		if seg.Flags.Has(wire.FIN) {
+			seg.Flags &^= wire.FIN
+			after--
+		}
+		seg.Payload = seg.Payload[:max(0, len(seg.Payload)-after)]
+	}
+}
+
+// inputRST is the second step, with the exact match that RFC 5961 asks for.
+//
+// "If the RST bit is set and the sequence number exactly matches the next expected sequence
+// number (RCV.NXT), then TCP endpoints MUST reset the connection ... If it does not exactly
+// match but is within the current receive window, TCP endpoints MUST send an
+// acknowledgment (challenge ACK)." https://www.rfc-editor.org/rfc/rfc9293.html#section-3.10.7.4
+func (c *Conn) inputRST(seg *wire.Segment) {
+	if seg.SEQ != c.rcv.NXT {
+		c.challenge(c.rcv.heardAt, &c.p.Stats.TCPChallengeACK)
+		return
+	}
+	switch c.state {
+	case StateTimeWait:
+		// "An RST in TIME-WAIT state is ignored" (RFC 1337, section 4, fix F1).
+		c.p.Stats.TWRST++
+	case StateSynReceived:
+		c.p.Stats.AttemptFails++
+		c.end(Refused)
+	case StateEstablished, StateFinWait1, StateFinWait2, StateCloseWait:
+		c.p.Stats.EstabResets++
+		c.end(Reset)
+	case StateClosing, StateLastAck:
+		c.end(None)
+	case StateClosed, StateListen, StateSynSent:
+	}
+}
+
+// challenge owes an ACK in answer to a segment that an attacker may have sent, at a bounded
+// rate. https://www.rfc-editor.org/rfc/rfc5961.html#section-7
+func (c *Conn) challenge(now mono.Time, counter *uint64) {
+	*counter++
+	if now.Sub(c.count.challengedAt) >= challengeEvery {
+		c.count.challenges = 0
+		c.count.challengedAt = now
+	}
+	if c.count.challenges < challengesMax {
+		c.count.challenges++
+		c.owe.ack = true
+	}
+}
+
+// At most this many challenge ACKs in this time. Keepalives and window probes are answered
+// under the same limit, which is far above their rate.
+const (
+	challengesMax  = 10
+	challengeEvery = time.Second
+)
+
+// inputSynReceived is the fifth step in SYN-RECEIVED: does the segment acknowledge our SYN?
+func (c *Conn) inputSynReceived(now mono.Time, seg *wire.Segment) bool {
+	if !(c.snd.UNA.Less(seg.ACK) && seg.ACK.LessEq(c.snd.NXT)) {
+		c.refuse(seg.ACK)
+		return false
+	}
+	if c.count.synResent == 0 {
+		c.rtt.sample(now.Sub(c.snd.sentAt))
+	}
+	c.snd.UNA = c.p.ISS.Add(1)
+	c.snd.WL1, c.snd.WL2 = seg.SEQ.Add(-1), seg.ACK
+	c.owe.syn = false
+	c.timers[timerRetransmit] = mono.Never
+	c.rtt.backoff = 0
+	c.setState(StateEstablished)
+	c.established(now)
+	return true
+}

@@ -1,0 +1,177 @@
+package tcp
+
+import (
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// Output writes the next due segment, header and payload without checksum, into b and
+// returns its length; 0 when nothing is due. It is the only emitter, and is called until it
+// returns 0. b has room for a header of 60 octets and as much payload as the path carries.
+func (c *Conn) Output(now mono.Time, b []byte) int {
+	switch {
+	case c.owe.rst:
+		return c.putRST(now, b)
+	case c.state == StateClosed || c.state == StateListen:
+		return 0
+	case c.owe.syn:
+		return c.putSYN(now, b)
+	case !c.state.Synchronized():
+		return 0
+	case c.owe.dups > 0:
+		c.owe.dups--
+		return c.putACK(now, b, c.rcv.NXT)
+	}
+	if n := c.putResent(now, b); n > 0 {
+		return n
+	}
+	if n := c.putNew(now, b); n > 0 {
+		return n
+	}
+	switch {
+	case c.owe.probe:
+		c.owe.probe = false
+		return c.putProbe(now, b)
+	case c.owe.early.n > 0:
+		if at := c.owe.early.take(); at != c.rcv.NXT {
+			return c.putACK(now, b, at)
+		}
+		return c.putACK(now, b, c.rcv.NXT)
+	case c.owe.ack:
+		return c.putACK(now, b, c.rcv.NXT)
+	case c.owe.update:
+		c.owe.update = false
+		if c.p.Recv.UpdateDue() {
+			return c.putACK(now, b, c.rcv.NXT)
+		}
+	}
+	return 0
+}
+
+// putRST is an abort, <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, or the answer to an ACK that
+// cannot be, <SEQ=SEG.ACK><CTL=RST>.
+func (c *Conn) putRST(now mono.Time, b []byte) int {
+	c.p.Stats.OutRsts++
+	seg := c.segment(c.owe.rstSEQ, wire.RST|wire.ACK)
+	if c.owe.rstBare {
+		seg.Flags, seg.ACK = wire.RST, 0
+	}
+	c.owe.rst, c.owe.rstBare = false, false
+	return c.put(b, &seg)
+}
+
+// putSYN is SYN, or SYN and ACK, with the options. Its window is never scaled.
+func (c *Conn) putSYN(now mono.Time, b []byte) int {
+	c.owe.syn = false
+	seg := c.segment(c.p.ISS, wire.SYN)
+	o := &seg.Opt
+	o.Has |= wire.HasMSS
+	o.MSS = uint16(min(c.p.MSS, 0xffff))
+	answer := c.state == StateSynReceived
+	if c.rcv.scaleOK {
+		o.Has |= wire.HasWScale
+		o.WScale = c.rcv.shift
+	}
+	if c.rcv.sackOK {
+		o.Has |= wire.HasSACKPermitted
+	}
+	if c.rcv.tsOK {
+		c.putTimestamps(now, o)
+	}
+	window := min(c.p.Recv.Limit(), 0xffff)
+	if answer {
+		seg.Flags |= wire.ACK
+		seg.ACK = c.rcv.NXT
+		c.rcv.edge = seq.Max(c.rcv.edge, c.rcv.NXT.Add(window))
+	}
+	seg.WND = uint16(window)
+	c.snd.NXT = c.p.ISS.Add(1)
+	c.snd.sentAt = now
+	c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
+	return c.put(b, &seg)
+}
+
+// putProbe is a segment that the peer must answer because it lies before its window: the
+// last octet acknowledged, without data. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.4
+func (c *Conn) putProbe(now mono.Time, b []byte) int {
+	seg := c.segment(c.snd.UNA.Add(-1), wire.ACK)
+	c.stamp(now, &seg)
+	return c.put(b, &seg)
+}
+
+// putACK is an ACK without data, of octet at.
+func (c *Conn) putACK(now mono.Time, b []byte, at seq.Num) int {
+	seg := c.segment(c.snd.NXT, wire.ACK)
+	seg.ACK = at
+	c.stamp(now, &seg)
+	c.p.Stats.TCPPureAcks++
+	return c.put(b, &seg)
+}
+
+// segment is a segment of this connection without data.
+func (c *Conn) segment(at seq.Num, flags wire.Flags) wire.Segment {
+	return wire.Segment{
+		SrcPort: c.p.LocalPort, DstPort: c.p.RemotePort,
+		SEQ: at, ACK: c.rcv.NXT, Flags: flags,
+	}
+}
+
+// stamp adds what every segment after the handshake carries: the window, timestamps, and
+// SACK blocks as long as there are holes. What it tells is no longer owed.
+func (c *Conn) stamp(now mono.Time, seg *wire.Segment) {
+	if c.rcv.tsOK {
+		c.putTimestamps(now, &seg.Opt)
+	}
+	if c.rcv.sackOK && (c.rcv.holes.count() > 0 || c.rcv.holes.hasDuplicate) {
+		room := wire.SACKMax
+		if c.rcv.tsOK {
+			room--
+		}
+		c.rcv.holes.blocks(&seg.Opt, room)
+	}
+	seg.WND = c.advertise()
+	c.rcv.lastACK = seg.ACK
+	if seg.ACK != c.rcv.NXT {
+		return
+	}
+	c.owe.ack, c.owe.update = false, false
+	c.owe.early.n = 0
+	c.rcv.ackAhead = 0
+	c.timers[timerDelayedACK] = mono.Never
+}
+
+func (c *Conn) putTimestamps(now mono.Time, o *wire.Options) {
+	o.Has |= wire.HasTimestamps
+	o.TSVal = c.timestampClock(now)
+	o.TSEcr = c.rcv.tsRecent
+}
+
+// put writes the segment's header.
+func (c *Conn) put(b []byte, seg *wire.Segment) int {
+	c.count.segsOut++
+	c.p.Stats.OutSegs++
+	return wire.PutTCP(b, seg)
+}
+
+// advertise returns the window field. The right edge moves only by steps worth a segment,
+// and never back. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.2
+func (c *Conn) advertise() uint16 {
+	r := &c.rcv
+	limit := c.p.Recv.Limit()
+	room := limit
+	if !c.life.readShut {
+		room -= int(r.off - c.p.Recv.Taken())
+	}
+	now := r.edge.Sub(r.NXT)
+	if room-now >= min(limit/2, max(r.segMax, c.snd.mss)) {
+		now = room
+	}
+	// Rounded up to the scale, so that rounding takes nothing back; the excess is less than
+	// a unit of it.
+	unit := 1 << r.shift
+	field := min((now+unit-1)>>r.shift, 0xffff)
+	r.edge = seq.Max(r.edge, r.NXT.Add(field<<r.shift))
+	c.p.Recv.Offer(r.off + uint64(max(0, r.edge.Sub(r.NXT))))
+	return uint16(field)
+}

@@ -1,0 +1,145 @@
+package tcp
+
+import (
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// reassembly remembers which octets beyond RCV.NXT have arrived. The octets themselves lie
+// at their final place in the receive queue.
+type reassembly struct {
+	ranges []seq.Range // in order, apart from each other, none empty
+	// recent is the start of the ranges that segments arrived in last, newest first: the
+	// order of SACK blocks (RFC 2018, section 4).
+	recent [wire.SACKMax]seq.Num
+	marks  int
+	// duplicate is the block of the last segment that came twice (RFC 2883), to be reported.
+	duplicate    seq.Range
+	hasDuplicate bool
+}
+
+// rangesMax bounds the memory and the work of an attacker's holes: 256 ranges are 2 KiB, and
+// finding a place among them is 8 steps. Loss on a long path makes a few dozen.
+const rangesMax = 256
+
+func (r *reassembly) count() int { return len(r.ranges) }
+
+// add takes note of x, which lies beyond RCV.NXT. It says no when there is no room.
+func (r *reassembly) add(x seq.Range) bool {
+	i := r.find(x.Start)
+	j := i
+	for j < len(r.ranges) && r.ranges[j].Start.LessEq(x.End) {
+		x.Start = seq.Min(x.Start, r.ranges[j].Start)
+		x.End = seq.Max(x.End, r.ranges[j].End)
+		j++
+	}
+	switch {
+	case j > i:
+		r.ranges[i] = x
+		r.ranges = append(r.ranges[:i+1], r.ranges[j:]...)
+	case len(r.ranges) == rangesMax:
+		return false
+	default:
+		r.ranges = append(r.ranges, seq.Range{})
+		copy(r.ranges[i+1:], r.ranges[i:])
+		r.ranges[i] = x
+	}
+	r.note(x)
+	return true
+}
+
+// find returns the index of the first range that ends at s or after.
+func (r *reassembly) find(s seq.Num) int {
+	low, high := 0, len(r.ranges)
+	for low < high {
+		mid := (low + high) / 2
+		if r.ranges[mid].End.Less(s) {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// note puts x in front of the recent blocks; what it has swallowed goes.
+func (r *reassembly) note(x seq.Range) {
+	var next [wire.SACKMax]seq.Num
+	next[0] = x.Start
+	n := 1
+	for _, s := range r.recent[:r.marks] {
+		if n < len(next) && !s.In(x.Start, x.Len()) {
+			next[n] = s
+			n++
+		}
+	}
+	r.recent, r.marks = next, n
+}
+
+// advance says that everything before next has arrived in order. It returns the first octet
+// that has not, which is behind what was kept of it.
+func (r *reassembly) advance(next seq.Num) seq.Num {
+	n := 0
+	for n < len(r.ranges) && r.ranges[n].Start.LessEq(next) {
+		next = seq.Max(next, r.ranges[n].End)
+		n++
+	}
+	if n > 0 {
+		r.ranges = append(r.ranges[:0], r.ranges[n:]...)
+		r.forget(next)
+	}
+	return next
+}
+
+// forget drops the recent blocks before next, and the memory when no hole is left.
+func (r *reassembly) forget(next seq.Num) {
+	n := 0
+	for _, s := range r.recent[:r.marks] {
+		if next.Less(s) {
+			r.recent[n] = s
+			n++
+		}
+	}
+	r.marks = n
+	if len(r.ranges) == 0 && cap(r.ranges) > 16 {
+		r.ranges = nil
+	}
+}
+
+// blocks writes the SACK blocks to report into o, at most room of them: first a duplicate,
+// then the range that the last segment came in, then the others, newest first.
+// https://www.rfc-editor.org/rfc/rfc2018.html#section-4
+func (r *reassembly) blocks(o *wire.Options, room int) {
+	n := 0
+	if r.hasDuplicate && n < room {
+		o.SACK[n] = r.duplicate
+		n++
+		r.hasDuplicate = false
+	}
+	for _, s := range r.recent[:r.marks] {
+		if n == room {
+			break
+		}
+		if i := r.find(s); i < len(r.ranges) && s.In(r.ranges[i].Start, r.ranges[i].Len()) {
+			o.SACK[n] = r.ranges[i]
+			n++
+		}
+	}
+	if n > 0 {
+		o.Has |= wire.HasSACK
+		o.NSACK = uint8(n)
+	}
+}
+
+// noteDuplicate remembers the octets of a segment that had all arrived before, to tell the
+// sender that it sent them in vain (RFC 2883, section 4).
+func (c *Conn) noteDuplicate(seg *wire.Segment) {
+	if !c.rcv.sackOK || len(seg.Payload) == 0 {
+		return
+	}
+	end := seg.SEQ.Add(len(seg.Payload))
+	if end.LessEq(c.rcv.NXT) && seg.SEQ.Less(end) {
+		c.rcv.holes.duplicate = seq.Range{Start: seg.SEQ, End: end}
+		c.rcv.holes.hasDuplicate = true
+	}
+}

@@ -1,0 +1,77 @@
+package tcp
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// clockGranularity is G of RFC 6298: what the timer wheel above rounds to.
+const clockGranularity = time.Millisecond
+
+// estimator computes the retransmission time-out (RFC 6298).
+type estimator struct {
+	srtt, rttvar time.Duration
+	rto          time.Duration // without back-off
+	low, high    time.Duration
+	backoff      uint
+	minRTT       time.Duration
+	latest       time.Duration
+	samples      uint64
+}
+
+func (e *estimator) init(cfg *Config) {
+	e.rto = cfg.RTOInitial
+	e.low, e.high = cfg.RTOMin, cfg.RTOMax
+}
+
+// sample takes one measurement of the round trip.
+// https://www.rfc-editor.org/rfc/rfc6298.html#section-2
+func (e *estimator) sample(r time.Duration) {
+	r = max(r, 1)
+	if e.samples == 0 {
+		e.srtt, e.rttvar = r, r/2
+	} else {
+		e.rttvar += (max(e.srtt-r, r-e.srtt) - e.rttvar) / 4
+		e.srtt += (r - e.srtt) / 8
+	}
+	if e.samples == 0 || r < e.minRTT {
+		e.minRTT = r
+	}
+	e.latest = r
+	e.samples++
+	e.rto = min(max(e.srtt+max(clockGranularity, 4*e.rttvar), e.low), e.high)
+	e.backoff = 0
+}
+
+// timeout returns the time-out with its back-off (5.5: "back off the timer").
+func (e *estimator) timeout() time.Duration { return backedOff(e.rto, e.backoff, e.high) }
+
+// backedOff doubles d n times, up to high.
+func backedOff(d time.Duration, n uint, high time.Duration) time.Duration {
+	for ; n > 0 && d < high; n-- {
+		d *= 2
+	}
+	return min(d, high)
+}
+
+// takeRTT measures from an ACK that acknowledged new data: by the segment it acknowledges if
+// that was sent once (Karn), else by the echoed timestamp.
+func (c *Conn) takeRTT(now mono.Time, sentAt mono.Time, once bool, ecr uint32, hasEcr bool) time.Duration {
+	switch {
+	case once:
+		r := now.Sub(sentAt)
+		c.rtt.sample(r)
+	case hasEcr && ecr != 0:
+		ms := int32(c.timestampClock(now) - ecr)
+		if ms < 0 || time.Duration(ms)*time.Millisecond > now.Sub(c.life.openedAt)+time.Millisecond {
+			return 0
+		}
+		c.rtt.sample(time.Duration(max(ms, 1)) * time.Millisecond)
+	default:
+		return 0
+	}
+	f := &c.flow
+	f.SRTT, f.RTTVar, f.MinRTT, f.LatestRTT = c.rtt.srtt, c.rtt.rttvar, c.rtt.minRTT, c.rtt.latest
+	return c.rtt.latest
+}

@@ -1,0 +1,185 @@
+package tcp
+
+import (
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// putResent sends the next segment that was given up, or that must be sent whatever the
+// window.
+func (c *Conn) putResent(now mono.Time, b []byte) int {
+	forced := c.owe.resend
+	c.owe.resend = false
+	if c.board.len() == 0 {
+		return 0
+	}
+	i := c.board.nextLost()
+	switch {
+	case forced && (i < 0 || !c.rcv.sackOK):
+		i = 0
+	case i < 0:
+		return 0
+	}
+	if room := c.payloadRoom(b); c.dataLen(c.board.at(i)) > room {
+		c.board.split(i, room) // the path carries less than it did
+	}
+	if !forced && c.pipe()+c.board.at(i).len() > c.cwnd() && c.pipe() > 0 {
+		c.rec.cwndLimited = true
+		return 0
+	}
+	c.board.resent(i, now)
+	s := c.board.at(i)
+	c.rate.onSend(s, now, c.flow.Delivered, c.pipe()-s.len())
+	c.p.Stats.RetransSegs++
+	c.count.resent++
+	c.count.resentOctets += uint64(s.len())
+	return c.putSegment(now, b, s)
+}
+
+// dataLen is how many octets of data s carries: a FIN is none.
+func (c *Conn) dataLen(s *sent) int {
+	if c.snd.fin && s.end == c.snd.NXT {
+		return s.len() - 1
+	}
+	return s.len()
+}
+
+// payloadRoom is the most data in the next segment: what peer and path take, less options.
+func (c *Conn) payloadRoom(b []byte) int {
+	var o wire.Options
+	if c.rcv.tsOK {
+		o.Has |= wire.HasTimestamps
+	}
+	if n := c.rcv.holes.marks; c.rcv.sackOK && (n > 0 || c.rcv.holes.hasDuplicate) {
+		o.Has |= wire.HasSACK
+		o.NSACK = uint8(min(n+1, wire.SACKMax))
+	}
+	h := wire.HeaderLen(&o)
+	return max(1, min(c.snd.mss-(h-headerMin), len(b)-h))
+}
+
+const headerMin = 20
+
+// putSegment writes the segment that s describes: header, then data out of the send queue.
+func (c *Conn) putSegment(now mono.Time, b []byte, s *sent) int {
+	seg := c.segment(s.start, wire.ACK)
+	n := c.dataLen(s)
+	if n < s.len() {
+		seg.Flags |= wire.FIN
+	}
+	off := c.snd.off + uint64(s.start.Sub(c.snd.UNA))
+	if n > 0 && (off+uint64(n) == c.p.Send.End() || seg.Flags.Has(wire.FIN)) {
+		seg.Flags |= wire.PSH
+	}
+	c.stamp(now, &seg)
+	h := c.put(b, &seg)
+	if n > 0 {
+		n = c.p.Send.ReadAt(b[h:h+n], off)
+	}
+	c.snd.sentAt = now
+	if c.timers[timerRetransmit] == mono.Never {
+		c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
+	}
+	return h + n
+}
+
+// putNew sends data that was not sent before, as far as the windows and the avoidance of
+// small segments allow, and the FIN behind the last of it.
+func (c *Conn) putNew(now mono.Time, b []byte) int {
+	if !c.state.sends() || c.snd.fin {
+		return 0
+	}
+	next := c.snd.off + uint64(c.snd.NXT.Sub(c.snd.UNA))
+	unsent := int(c.p.Send.End() - next)
+	if unsent == 0 && !c.owe.fin {
+		c.idle()
+		return 0
+	}
+	if c.count.segsOut > 0 && unsent > 0 {
+		c.restartAfterIdle(now, now.Sub(c.snd.sentAt))
+	}
+	room := c.payloadRoom(b)
+	usable := c.snd.UNA.Add(c.snd.WND).Sub(c.snd.NXT)
+	n := min(unsent, room, max(usable, 0))
+	fin := c.owe.fin && n == unsent && usable > n
+	if n == 0 && !fin || !c.worthSending(n, room, unsent) {
+		c.blockedByPeer(now)
+		return 0
+	}
+	octets := n
+	if fin {
+		octets++
+	}
+	if c.pipe() > 0 && c.pipe()+n > c.sendWindow() {
+		c.rec.cwndLimited = true
+		return 0
+	}
+	c.owe.override = false
+	return c.putFresh(now, b, octets, fin)
+}
+
+// putFresh sends the next octets of the stream, the last of which may be the FIN.
+func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool) int {
+	s := sent{start: c.snd.NXT, end: c.snd.NXT.Add(octets), at: now}
+	c.rate.onSend(&s, now, c.flow.Delivered, c.pipe())
+	if c.board.len() == 0 {
+		c.life.stalledAt = now
+		c.armUserTimeout(now)
+	}
+	c.snd.NXT = s.end
+	if fin {
+		c.snd.fin = true
+		c.sentFIN()
+	}
+	c.board.push(s)
+	return c.putSegment(now, b, &s)
+}
+
+// sentFIN goes on with the close that the application has asked for.
+func (c *Conn) sentFIN() {
+	switch c.state {
+	case StateEstablished:
+		c.setState(StateFinWait1)
+	case StateCloseWait:
+		c.setState(StateLastAck)
+	case StateClosed, StateListen, StateSynSent, StateSynReceived, StateFinWait1,
+		StateFinWait2, StateClosing, StateLastAck, StateTimeWait:
+	}
+}
+
+// worthSending avoids the silly window syndrome and is Nagle's algorithm: a full segment; all
+// there is, if nothing is on its way or the application will not have it held back; half of
+// the largest window the peer ever had; or what fits, when the timer said so.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
+func (c *Conn) worthSending(n, room, unsent int) bool {
+	switch {
+	case n == room, c.owe.override:
+		return true
+	case n == unsent:
+		return c.opt.noDelay || c.board.len() == 0 || c.owe.fin
+	}
+	return n > 0 && 2*n >= c.snd.wndMax
+}
+
+// blockedByPeer is reached when there is data and the peer's window does not take it, or
+// Nagle's algorithm holds it: the persist timer is for the former, when no ACK will come.
+func (c *Conn) blockedByPeer(now mono.Time) {
+	c.rec.cwndLimited = false
+	if c.board.len() == 0 {
+		c.armPersist(now)
+	}
+}
+
+// idle is reached when all data is sent: the application limits the connection.
+func (c *Conn) idle() {
+	if c.rec.cwndLimited && c.pipe() < c.cwnd() {
+		c.rec.cwndLimited = false
+	}
+	c.rate.limitedTill = c.flow.Delivered + uint64(max(1, c.pipe()))
+}
+
+// congestedIdle tells the algorithm that the connection was silent.
+func (c *Conn) congestedIdle(now mono.Time) {
+	c.congested(now, congestion.CauseIdle, 0)
+}

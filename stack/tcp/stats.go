@@ -1,0 +1,21 @@
+package tcp
+
+// Stats counts events of all connections of a worker, under Linux's names where it has one.
+// The worker writes; who else reads, reads a copy that the worker made.
+type Stats struct {
+	ActiveOpens, PassiveOpens, AttemptFails, EstabResets uint64
+
+	InSegs, OutSegs, RetransSegs, OutRsts uint64
+
+	TCPTimeouts, TCPSynRetrans, TCPFastRetrans, TCPLostRetransmit uint64
+	TCPDupAcks, TCPPartialAcks, TCPSACKRecovery, TCPRenoRecovery  uint64
+	TCPOFOQueue, TCPOFODrop, TCPRcvDuplicate                      uint64
+	TCPSACKBlocksBad                                              uint64
+
+	DelayedACKs, TCPAckCompressed, TCPPureAcks                       uint64
+	TCPKeepAlive, TCPWinProbe                                        uint64
+	TCPChallengeACK, TCPSYNChallenge, TCPAbortOnData, TCPRcvTrimmed  uint64
+	TCPOutOfWindow, PAWSEstab, TCPAckTooNew, TCPAckTooOld            uint64
+	TCPAbortOnTimeout, TCPAbortFailed, TWRecycled, TimeWaited, TWRST uint64
+	TCPAlgorithmReplaced                                             uint64
+}

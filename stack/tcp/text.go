@@ -1,0 +1,162 @@
+package tcp
+
+import (
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// inputText is the seventh and eighth step: take the data, then the FIN. The urgent pointer
+// of the sixth step is not looked at: urgent data stays in line (RFC 6093, section 3.3).
+func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
+	if !c.state.receives() {
+		return
+	}
+	if n := len(seg.Payload); n > 0 {
+		if c.life.closed {
+			c.p.Stats.TCPAbortOnData++
+			c.abort(Aborted)
+			return
+		}
+		c.takeData(now, seg.SEQ, seg.Payload)
+	}
+	if seg.Flags.Has(wire.FIN) {
+		c.rcv.finAhead = true
+		c.rcv.finSEQ = seg.SEQ.Add(len(seg.Payload))
+		if c.rcv.finSEQ != c.rcv.NXT && len(seg.Payload) == 0 {
+			c.oweDuplicate(now)
+		}
+	}
+	if c.rcv.finAhead && c.rcv.finSEQ == c.rcv.NXT {
+		c.takeFIN(now)
+	}
+}
+
+// takeData puts a segment's octets at their place in the receive queue.
+func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
+	if c.rcv.finAhead && c.rcv.finSEQ.Less(at.Add(len(payload))) {
+		// Data behind the FIN is a mistake of the peer; its FIN stands.
+		payload = payload[:max(0, c.rcv.finSEQ.Sub(at))]
+	}
+	n := len(payload)
+	if n == 0 {
+		return
+	}
+	c.rcv.segMax = max(c.rcv.segMax, n)
+	ahead := at.Sub(c.rcv.NXT)
+	if ahead > 0 {
+		c.takeAhead(now, seq.Range{Start: at, End: at.Add(n)}, payload)
+		return
+	}
+	c.store(payload, c.rcv.off)
+	filled := c.rcv.holes.count() > 0
+	next := c.rcv.holes.advance(c.rcv.NXT.Add(n))
+	c.rcv.off += uint64(next.Sub(c.rcv.NXT))
+	c.count.received += uint64(next.Sub(c.rcv.NXT))
+	c.rcv.NXT = next
+	c.p.Recv.Advance(c.rcv.off)
+	c.events |= Readable
+	c.ackData(now, n, filled)
+}
+
+// takeAhead keeps octets that came out of order. "A TCP receiver SHOULD send an immediate
+// duplicate ACK when an out-of-order segment arrives" (RFC 5681, section 3.2).
+func (c *Conn) takeAhead(now mono.Time, r seq.Range, payload []byte) {
+	if !c.rcv.holes.add(r) {
+		// Too many holes: as if it had been lost on the way.
+		c.p.Stats.TCPOFODrop++
+		c.oweDuplicate(now)
+		return
+	}
+	c.p.Stats.TCPOFOQueue++
+	c.store(payload, c.rcv.off+uint64(r.Start.Sub(c.rcv.NXT)))
+	c.oweDuplicate(now)
+}
+
+// store writes into the receive queue, unless nobody will read.
+func (c *Conn) store(payload []byte, off uint64) {
+	if !c.life.readShut {
+		c.p.Recv.WriteAt(payload, off)
+	}
+}
+
+// ackData owes an ACK for n octets that came in order: at once when they filled a hole or
+// the peer is starting, for every second full-sized segment, and else after a while.
+//
+// "A TCP SHOULD send an ACK for at least every second full-sized segment or 2*RMSS bytes
+// of new data", "the delay MUST be less than 0.5 seconds".
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.3
+func (c *Conn) ackData(now mono.Time, n int, filled bool) {
+	r := &c.rcv
+	r.ackAhead += n
+	if filled {
+		c.owe.ack = true
+	}
+	if r.quick > 0 {
+		r.quick--
+		c.owe.ack = true
+	}
+	if r.ackAhead >= c.cfg.AckEvery*r.segMax {
+		r.ackAhead = 0
+		c.owe.early.add(r.NXT)
+		return
+	}
+	if !c.owe.ack && c.timers[timerDelayedACK] == mono.Never {
+		c.timers[timerDelayedACK] = now.Add(c.cfg.DelayedACK)
+	}
+}
+
+// takeFIN is the eighth step: the peer has ended its side, and all its data is here.
+func (c *Conn) takeFIN(now mono.Time) {
+	c.rcv.NXT = c.rcv.NXT.Add(1)
+	c.rcv.edge = seq.Max(c.rcv.edge, c.rcv.NXT)
+	c.rcv.fin, c.rcv.finAhead = true, false
+	c.owe.ack = true
+	c.events |= Readable
+	switch c.state {
+	case StateEstablished:
+		c.setState(StateCloseWait)
+	case StateFinWait1:
+		c.setState(StateClosing)
+		c.closing(now)
+	case StateFinWait2:
+		c.timeWait(now)
+	case StateClosed, StateListen, StateSynSent, StateSynReceived, StateCloseWait,
+		StateClosing, StateLastAck, StateTimeWait:
+	}
+}
+
+// oweDuplicate owes one more immediate ACK: the peer counts them.
+func (c *Conn) oweDuplicate(now mono.Time) {
+	if c.owe.dups < dupsMax {
+		c.owe.dups++
+	}
+}
+
+// dupsMax bounds the duplicate ACKs owed at once: one for each frame of a batch.
+const dupsMax = 64
+
+// ackPoints are values of RCV.NXT that are to be acknowledged one by one.
+type ackPoints struct {
+	at [ackPointsMax]seq.Num
+	n  int
+}
+
+// ackPointsMax: a batch of 64 frames owes at most 32 ACKs, one for every second. More fold
+// into the last.
+const ackPointsMax = 32
+
+func (a *ackPoints) add(n seq.Num) {
+	if a.n < ackPointsMax {
+		a.n++
+	}
+	a.at[a.n-1] = n
+}
+
+// take returns the first point.
+func (a *ackPoints) take() seq.Num {
+	first := a.at[0]
+	copy(a.at[:], a.at[1:a.n])
+	a.n--
+	return first
+}
