@@ -1,0 +1,162 @@
+package loader
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// The netdev family of generic netlink, of linux/netdev.h.
+const (
+	netdevFamily    = "netdev"
+	netdevDevGet    = 1
+	netdevIfindex   = 1
+	netdevXDP       = 3
+	netdevZCMaxSegs = 4
+)
+
+// Probe asks the kernel about an interface of the calling thread's network namespace. What
+// an older kernel or a simple driver does not know stays zero.
+func Probe(name string) (NICInfo, error) {
+	nic, err := netlink.LinkByName(name)
+	if err != nil {
+		return NICInfo{}, fmt.Errorf("loader: probe %s: %w", name, err)
+	}
+	attrs := nic.Attrs()
+	info := NICInfo{
+		Name:     name,
+		Index:    attrs.Index,
+		Veth:     nic.Type() == "veth",
+		MAC:      attrs.HardwareAddr,
+		MTU:      attrs.MTU,
+		Up:       attrs.RawFlags&unix.IFF_UP != 0,
+		Carrier:  attrs.RawFlags&unix.IFF_LOWER_UP != 0,
+		RXQueues: attrs.NumRxQueues,
+		TXQueues: attrs.NumTxQueues,
+	}
+	if attrs.Xdp != nil && attrs.Xdp.Attached {
+		info.XDPProgram = attrs.Xdp.ProgId
+	}
+	for _, ask := range []func(*NICInfo) error{probeDriver, probeChannels, probeRings, probeXDP} {
+		if err := ask(&info); err != nil && !unknown(err) {
+			return NICInfo{}, fmt.Errorf("loader: probe %s: %w", name, err)
+		}
+	}
+	return info, nil
+}
+
+// unknown says whether an error means that the kernel or the driver has no answer.
+func unknown(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT)
+}
+
+func probeDriver(info *NICInfo) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("ask for the driver: %w", err)
+	}
+	defer unix.Close(fd)
+	driver, err := unix.IoctlGetEthtoolDrvinfo(fd, info.Name)
+	if err != nil {
+		return fmt.Errorf("ask for the driver: %w", err)
+	}
+	info.Driver = unix.ByteSliceToString(driver.Driver[:])
+	return nil
+}
+
+// probeChannels corrects the queue counts, which so far are of what was allocated: a
+// combined channel is a queue each way.
+func probeChannels(info *NICInfo) error {
+	got, err := askEthtool(unix.ETHTOOL_MSG_CHANNELS_GET, info.Index)
+	if err != nil {
+		return fmt.Errorf("ask for the channels: %w", err)
+	}
+	combined, combinedMax := got[unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT], got[unix.ETHTOOL_A_CHANNELS_COMBINED_MAX]
+	if n := combined + got[unix.ETHTOOL_A_CHANNELS_RX_COUNT]; n > 0 {
+		info.RXQueues = int(n)
+	}
+	if n := combined + got[unix.ETHTOOL_A_CHANNELS_TX_COUNT]; n > 0 {
+		info.TXQueues = int(n)
+	}
+	info.RXQueuesMax = int(max(combinedMax, got[unix.ETHTOOL_A_CHANNELS_RX_MAX]))
+	info.TXQueuesMax = int(max(combinedMax, got[unix.ETHTOOL_A_CHANNELS_TX_MAX]))
+	return nil
+}
+
+func probeRings(info *NICInfo) error {
+	got, err := askEthtool(unix.ETHTOOL_MSG_RINGS_GET, info.Index)
+	if err != nil {
+		return fmt.Errorf("ask for the rings: %w", err)
+	}
+	info.RXRing, info.RXRingMax = int(got[unix.ETHTOOL_A_RINGS_RX]), int(got[unix.ETHTOOL_A_RINGS_RX_MAX])
+	info.TXRing, info.TXRingMax = int(got[unix.ETHTOOL_A_RINGS_TX]), int(got[unix.ETHTOOL_A_RINGS_TX_MAX])
+	return nil
+}
+
+// askEthtool returns the 32-bit attributes of the answer to a question about one interface.
+// In each of these messages attribute 1 is the header that names the interface.
+func askEthtool(command uint8, ifindex int) (map[uint16]uint32, error) {
+	header := nl.NewRtAttr(1|unix.NLA_F_NESTED, nil)
+	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
+	attrs, err := ask(unix.ETHTOOL_GENL_NAME, unix.ETHTOOL_GENL_VERSION, command, header)
+	if err != nil {
+		return nil, err
+	}
+	numbers := make(map[uint16]uint32)
+	for kind, value := range attrs {
+		if len(value) == 4 {
+			numbers[kind] = binary.NativeEndian.Uint32(value)
+		}
+	}
+	return numbers, nil
+}
+
+func probeXDP(info *NICInfo) error {
+	attrs, err := ask(netdevFamily, 1, netdevDevGet,
+		nl.NewRtAttr(netdevIfindex, nl.Uint32Attr(uint32(info.Index))))
+	if err != nil {
+		return fmt.Errorf("ask for the XDP features: %w", err)
+	}
+	if v := attrs[netdevXDP]; len(v) == 8 {
+		info.XDP = XDPFeatures(binary.NativeEndian.Uint64(v))&xdpAdvertised | XDPKnown
+	}
+	if v := attrs[netdevZCMaxSegs]; len(v) == 4 {
+		info.ZeroCopySegsMax = int(binary.NativeEndian.Uint32(v))
+	}
+	return nil
+}
+
+// ask puts one question to a family of generic netlink and returns the attributes of the
+// answer.
+func ask(family string, version, command uint8, question *nl.RtAttr) (map[uint16][]byte, error) {
+	f, err := netlink.GenlFamilyGet(family)
+	if err != nil {
+		return nil, err
+	}
+	req := nl.NewNetlinkRequest(int(f.ID), 0)
+	// Not nl.Genlmsg: it sends two octets that are not its own where the kernel may
+	// insist on zeroes.
+	req.AddRawData(append([]byte{command, version, 0, 0}, question.Serialize()...))
+	msgs, err := req.Execute(unix.NETLINK_GENERIC, 0)
+	if err != nil {
+		return nil, err
+	}
+	answer := make(map[uint16][]byte)
+	for _, m := range msgs {
+		if len(m) < nl.SizeofGenlmsg {
+			continue
+		}
+		attrs, err := nl.ParseRouteAttr(m[nl.SizeofGenlmsg:])
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range attrs {
+			answer[a.Attr.Type&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER)] = a.Value
+		}
+	}
+	return answer, nil
+}
