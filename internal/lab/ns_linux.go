@@ -124,7 +124,7 @@ func setSysctl(name, value string) error {
 // checkCommand refuses what cannot work for a child of a thread that ends at once.
 func checkCommand(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr != nil && cmd.SysProcAttr.Pdeathsig != 0 {
-		return errors.New("Pdeathsig is sent when the starting thread ends, which is at once")
+		return errors.New("with Pdeathsig it would be killed when the thread that starts it ends, which is at once")
 	}
 	return nil
 }

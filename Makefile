@@ -1,0 +1,99 @@
+# millrace. "make help" lists the targets.
+
+GO       ?= go
+SEEDS    ?= 1000
+FUZZTIME ?= 30s
+BENCH    ?= .
+VERSION  := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# The version comes from git above: stamping by the go command fails in a checkout that
+# belongs to somebody else, as under sudo.
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
+
+# Packages whose tests ask for root.
+ROOTPKGS = $(shell grep -rl --include='*_test.go' 'testutil\.Privileged(' . | grep -v '^./internal/testutil/' | xargs -r -n1 dirname | sort -u)
+
+# The pure packages, the shell around them and all that has goroutines without root.
+RACEPKGS = ./mono/... ./stack/... ./congestion/... ./dataplane/... ./internal/...
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/millrace
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/millrace
+
+.PHONY: demo
+demo: build ## build, then show claimed flows through AF_XDP beside kernel TCP (root)
+	@if [ "$$(id -u)" != 0 ]; then \
+		echo 'make demo makes network namespaces and loads an XDP program, which takes root: sudo bin/millrace demo' >&2; \
+		exit 1; \
+	fi
+	bin/millrace demo
+
+.PHONY: test
+test: ## run all tests; as root, also those in namespaces (installs the programs they talk to)
+	@.ci/install test
+	@[ "$$(id -u)" = 0 ] || echo 'not root: the tests in network namespaces will skip (sudo -E env "PATH=$$PATH" make test runs them)'
+	$(GO) build ./...
+	$(GO) test -count=1 -p 1 -timeout 20m ./...
+
+.PHONY: root
+root: ## run the packages with root tests, and fail where one would skip
+	@.ci/install test
+	MILLRACE_REQUIRE_ROOT=1 $(GO) test -count=1 -p 1 -timeout 20m $(ROOTPKGS)
+
+.PHONY: race
+race: ## run the tests of what has goroutines under the race detector
+	@.ci/install race
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(RACEPKGS)
+
+.PHONY: sim
+sim: ## run SEEDS simulations (1000) with faults drawn from the seed
+	$(GO) test -count=1 -timeout 60m ./sim -run Seeds -args -seeds $(SEEDS)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file fn; do \
+		name=$${fn#func }; dir=$$(dirname "$$file"); \
+		echo "== $$dir $$name"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks that match BENCH (all)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck and the rules of internal/tidy
+	@bad=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \
+		if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test -count=1 ./internal/tidy
+
+.PHONY: check
+check: lint ## lint, then vet and build for linux/arm64 and darwin too
+	GOOS=linux GOARCH=amd64 $(GO) build ./...
+	GOOS=linux GOARCH=arm64 $(GO) vet ./...
+	GOOS=linux GOARCH=arm64 $(GO) build ./...
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+
+.PHONY: generate
+generate: ## compile the XDP program and generate its Go types (clang, llvm, libbpf-dev)
+	@.ci/install generate
+	$(GO) generate ./bpf
+
+.PHONY: generate-check
+generate-check: generate ## generate, and fail if that changes a committed file
+	@git -c safe.directory='*' diff --exit-code --stat -- bpf || \
+		{ echo 'bpf: what is generated differs from what is committed: make generate, and commit' >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
