@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/queue"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// Observer is told what happened to a connection. It is called on the worker and must not
+// block; it may call any method of the Conn.
+type Observer interface {
+	ConnEvent(c *Conn, e tcp.Events)
+}
+
+// Claim is what keeps packets of a connection coming to us. A connection holds it until its
+// last trace is gone, TIME-WAIT included. Its methods are called on the worker and must not
+// block.
+type Claim interface {
+	Acquire()
+	Release()
+}
+
+// Options are what a connection starts with. The zero value is the documented default.
+type Options struct {
+	// TCP replaces Config.TCP for this connection; nil keeps it.
+	TCP *tcp.Config
+	// RecvBuffer and SendBuffer replace the limits of Config; 0 keeps them.
+	RecvBuffer, SendBuffer int
+	// NoDelay turns Nagle's algorithm off.
+	NoDelay bool
+	// KeepAlive turns keepalive on. Zero times and count are those of tcp.Conn.
+	KeepAlive    bool
+	KeepIdle     time.Duration
+	KeepInterval time.Duration
+	KeepCount    int
+	UserTimeout  time.Duration
+	Claim        Claim    // held by the connection: it is released, not acquired
+	Observer     Observer // nil: nobody is told
+}
+
+// Conn is a connection with all that surrounds it. Methods whose comment says so are for
+// any goroutine; the rest, and all fields, belong to the worker.
+type Conn struct {
+	tcp  tcp.Conn
+	eng  *Engine
+	key  flowKey
+	recv queue.Recv
+	send queue.Send
+
+	observer Observer
+	claim    Claim
+	listener *Listener // while half open
+
+	timerPos int  // in Engine.timers
+	ready    bool // on Engine.ready
+	inTable  bool
+	dead     bool // CLOSED, and everybody was told
+	closed   bool // the application has closed it
+
+	way way
+
+	// Shared with the application.
+	mail     atomic.Uint32
+	mailNext *Conn // guarded by the mailbox
+	status   atomic.Uint32
+}
+
+// Status is what the application sees of a connection's state.
+type Status uint32
+
+const (
+	statusOpen Status = 1 << (16 + iota)
+	statusPeerFinished
+	statusSendFinished
+	statusGone
+)
+
+// State returns the state.
+func (s Status) State() tcp.State { return tcp.State(s & 0xff) }
+
+// Cause returns why the connection ended.
+func (s Status) Cause() tcp.Cause { return tcp.Cause(s >> 8 & 0xff) }
+
+// Open says that the handshake was completed at some time.
+func (s Status) Open() bool { return s&statusOpen != 0 }
+
+// PeerFinished says that the peer has ended its side, and all its data is in the queue.
+func (s Status) PeerFinished() bool { return s&statusPeerFinished != 0 }
+
+// SendFinished says that our side has ended, and the peer has acknowledged all, or never will.
+func (s Status) SendFinished() bool { return s&statusSendFinished != 0 }
+
+// Gone says that the connection is CLOSED.
+func (s Status) Gone() bool { return s&statusGone != 0 }
+
+func (c *Conn) flow() *flowKey { return &c.key }
+
+// Status returns the state as of the last step. Any goroutine may call it.
+func (c *Conn) Status() Status { return Status(c.status.Load()) }
+
+// LocalAddr returns our address and port. Any goroutine may call it.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.key.localAddr() }
+
+// RemoteAddr returns the peer's address and port. Any goroutine may call it.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.key.remoteAddr() }
+
+// Engine returns the engine that the connection belongs to, for Do.
+func (c *Conn) Engine() *Engine { return c.eng }
+
+// Recv returns the queue to read from, by one goroutine at a time. Call PostRead when its
+// UpdateDue says so after a read.
+func (c *Conn) Recv() *queue.Recv { return &c.recv }
+
+// Send returns the queue to write to, by one goroutine at a time. Call PostWrite after.
+func (c *Conn) Send() *queue.Send { return &c.send }
+
+// PostWrite tells the worker that there is data in the send queue. Any goroutine may call it,
+// as the other methods that post.
+func (c *Conn) PostWrite() { c.eng.post(c, mailWrote) }
+
+// PostRead tells the worker that the application has read.
+func (c *Conn) PostRead() { c.eng.post(c, mailRead) }
+
+// PostCloseWrite ends our side of the stream.
+func (c *Conn) PostCloseWrite() { c.eng.post(c, mailCloseWrite) }
+
+// PostCloseRead says that nothing more will be read.
+func (c *Conn) PostCloseRead() { c.eng.post(c, mailCloseRead) }
+
+// PostClose ends both sides: neither queue is touched any more by the application.
+func (c *Conn) PostClose() { c.postLast(mailClose) }
+
+// PostAbort ends the connection at once, with an RST.
+func (c *Conn) PostAbort() { c.postLast(mailAbort | mailClose) }
+
+// postLast gives the buffers back itself where the worker has gone.
+func (c *Conn) postLast(m mail) {
+	c.eng.post(c, m)
+	if c.eng.mail.closed.Load() {
+		c.recv.Shut()
+	}
+}
+
+// TCP returns the connection proper, for the worker: to change options, or to look at it.
+// Call Touch after a change that may make it send.
+func (c *Conn) TCP() *tcp.Conn { return &c.tcp }
+
+// Touch has the connection served in this step. For the worker.
+func (c *Conn) Touch() { c.eng.touch(c) }
+
+// SetObserver changes who is told. For the worker.
+func (c *Conn) SetObserver(o Observer) { c.observer = o }
+
+// newConn makes a connection that is in no table and no state yet.
+func (e *Engine) newConn(key flowKey, o *Options) *Conn {
+	c := &Conn{eng: e, key: key, timerPos: unscheduled, observer: o.Observer, claim: o.Claim}
+	c.way.retryAt = mono.Never
+	c.way.v6 = !key.remoteAddr().Addr().Is4()
+	c.recv.Init(e.cfg.Pool, orDefault(o.RecvBuffer, e.cfg.RecvBuffer))
+	c.send.Init(e.cfg.Pool, orDefault(o.SendBuffer, e.cfg.SendBuffer))
+	return c
+}
+
+func orDefault(v, def int) int {
+	if v > 0 {
+		return v
+	}
+	return def
+}
+
+// params are what the core needs to know of c.
+func (c *Conn) params(now mono.Time) tcp.Params {
+	s := &c.eng.secrets
+	return tcp.Params{
+		LocalPort: c.key.lport, RemotePort: c.key.rport,
+		ISS:      s.initialSequence(now, &c.key),
+		TSOffset: s.timestampOffset(&c.key),
+		MSS:      c.way.mss(),
+		Seed:     s.flowSeed(now, &c.key),
+		Send:     &c.send, Recv: &c.recv,
+		Stats: &c.eng.stats.TCP,
+	}
+}
+
+// apply sets the options that the core knows.
+func (c *Conn) apply(now mono.Time, o *Options) {
+	c.tcp.SetNoDelay(o.NoDelay)
+	if o.KeepAlive {
+		c.tcp.SetKeepAlive(now, true, o.KeepIdle, o.KeepInterval, o.KeepCount)
+	}
+	if o.UserTimeout > 0 {
+		c.tcp.SetUserTimeout(now, o.UserTimeout)
+	}
+}
+
+func (e *Engine) tcpConfig(o *Options) *tcp.Config {
+	if o.TCP == nil {
+		return &e.cfg.TCP
+	}
+	cfg := o.TCP.WithDefaults()
+	return &cfg
+}
+
+// read does what the application posted.
+func (c *Conn) read(now mono.Time, m mail) {
+	if m&mailRead != 0 {
+		c.tcp.Consumed(now)
+	}
+	if m&mailCloseRead != 0 {
+		c.tcp.CloseRead(now)
+	}
+	if m&mailCloseWrite != 0 {
+		c.tcp.CloseWrite(now)
+	}
+	if m&mailAbort != 0 {
+		c.tcp.Abort(now)
+	}
+	if m&mailClose != 0 {
+		c.closed = true
+		c.tcp.Close(now)
+	}
+	c.eng.touch(c)
+}
+
+// publish shows the application the present state.
+func (c *Conn) publish() {
+	state := c.tcp.State()
+	s := Status(c.status.Load()) & statusOpen
+	s |= Status(state) | Status(c.tcp.Cause())<<8
+	if state.Synchronized() {
+		s |= statusOpen
+	}
+	if c.tcp.PeerFinished() {
+		s |= statusPeerFinished
+	}
+	if c.tcp.SendFinished() {
+		s |= statusSendFinished
+	}
+	if state == tcp.StateClosed {
+		s |= statusGone
+	}
+	c.status.Store(uint32(s))
+}
+
+// input hands a segment to the core.
+func (c *Conn) input(now mono.Time, seg *wire.Segment) {
+	c.tcp.Input(now, seg)
+	c.eng.touch(c)
+}

@@ -1,0 +1,76 @@
+package engine
+
+import "sync"
+
+// Directory knows which engine owns a flow, for the stacks of NICs with several queues: a
+// packet may arrive on another queue than its connection was made on, because the NIC, or
+// the peer of a veth, spread it so, or because we dialled from a queue of our own choice.
+// Engines share one; with a single queue there is none.
+type Directory struct {
+	shards [directoryShards]directoryShard
+}
+
+// directoryShards keeps workers out of each other's way: more than there are queues.
+const directoryShards = 64
+
+type directoryShard struct {
+	mu    sync.RWMutex
+	owner map[flowKey]*Engine
+}
+
+// NewDirectory returns an empty directory.
+func NewDirectory() *Directory {
+	d := new(Directory)
+	for i := range d.shards {
+		d.shards[i].owner = make(map[flowKey]*Engine)
+	}
+	return d
+}
+
+func (d *Directory) shard(k *flowKey) *directoryShard {
+	h := uint(k.rport)*31 + uint(k.lport) + uint(k.remote[15])*7
+	return &d.shards[h%directoryShards]
+}
+
+func (e *Engine) directoryAdd(k *flowKey) {
+	if e.cfg.Directory == nil {
+		return
+	}
+	s := e.cfg.Directory.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owner[*k] = e
+}
+
+func (e *Engine) directoryRemove(k *flowKey) {
+	if e.cfg.Directory == nil {
+		return
+	}
+	s := e.cfg.Directory.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner[*k] == e {
+		delete(s.owner, *k)
+	}
+}
+
+// forwardToOwner hands a frame to the engine that owns its flow, and says whether there is
+// one other than e. A frame for which that has no room is lost, and counted.
+func (e *Engine) forwardToOwner(k *flowKey, frame []byte) bool {
+	if e.cfg.Directory == nil {
+		return false
+	}
+	s := e.cfg.Directory.shard(k)
+	s.mu.RLock()
+	owner := s.owner[*k]
+	s.mu.RUnlock()
+	if owner == nil || owner == e {
+		return false
+	}
+	if owner.forward(frame) {
+		e.stats.Forwarded++
+	} else {
+		e.stats.Drop.ForwardFull++
+	}
+	return true
+}

@@ -1,0 +1,305 @@
+// Package engine is all TCP connections of one queue: it takes frames from a dataplane.Port,
+// finds their connections, and sends what these owe. There is no goroutine and no clock in
+// it. A worker, a simulator or a test drives it:
+//
+//	for {
+//		worked := e.Step(now)      // receive, hand out, send; never blocks
+//		...                        // sleep until e.Deadline(), or something arrives: e.Wait
+//	}
+//
+// Everything belongs to who calls Step, but for the mailbox (Do, and the methods of Conn
+// that post), which any goroutine may use.
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/queue"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// Defaults of Config.
+const (
+	RecvBufferDefault = 2 << 20 // 20 ms at 800 Mbit/s, or 160 ms at 100 Mbit/s
+	SendBufferDefault = 1 << 20
+	ConnsMaxDefault   = 1 << 20
+)
+
+// Config describes an engine. The zero value of a field is its documented default.
+type Config struct {
+	// TCP is that of connections which have no other.
+	TCP tcp.Config
+	// Key makes sequence numbers, timestamps and hashes unpredictable. The same key, and the
+	// same calls, give the same packets; a key of zeros is as good as none.
+	Key [16]byte
+	// Addrs is the addresses that are ours; nil is every one.
+	Addrs *AddrSet
+	// Pool lends the buffers; nil is a pool of the engine's own.
+	Pool *queue.Pool
+	// RecvBuffer and SendBuffer are how many octets a connection holds for its reader, and
+	// of its writer: RecvBufferDefault and SendBufferDefault.
+	RecvBuffer, SendBuffer int
+	// ConnsMax is the most connections, those in TIME-WAIT not counted: ConnsMaxDefault.
+	ConnsMax int
+	// TimeWaitMax is the most connections in TIME-WAIT; beyond, the oldest leaves early:
+	// TimeWaitDefault.
+	TimeWaitMax int
+	// Directory is shared by the engines of one NIC; nil where there is one queue.
+	Directory *Directory
+}
+
+func (cfg Config) withDefaults() Config {
+	cfg.TCP = cfg.TCP.WithDefaults()
+	if cfg.Pool == nil {
+		cfg.Pool = new(queue.Pool)
+	}
+	cfg.RecvBuffer = orDefault(cfg.RecvBuffer, RecvBufferDefault)
+	cfg.SendBuffer = orDefault(cfg.SendBuffer, SendBufferDefault)
+	cfg.ConnsMax = orDefault(cfg.ConnsMax, ConnsMaxDefault)
+	cfg.TimeWaitMax = orDefault(cfg.TimeWaitMax, TimeWaitDefault)
+	return cfg
+}
+
+// Engine is the connections of one queue.
+type Engine struct {
+	cfg     Config
+	port    dataplane.Port
+	info    dataplane.Info
+	router  Router
+	secrets secrets
+	ports   *Ports
+
+	flows     table[*Conn]
+	timeWait  timeWait
+	listeners map[listenKey]*Listener
+	timers    timers
+	ready     ring
+	stats     Stats
+	resets    budget
+	now       mono.Time // of the last step
+	stopped   bool
+
+	rx      rxBatch
+	tx      tx
+	in      inbound
+	icmp    wire.ICMPError
+	replies replies
+
+	mail mailbox
+}
+
+// New returns an engine that serves port. The router says where its packets go; both stay
+// the caller's to close.
+func New(cfg Config, port dataplane.Port, router Router) *Engine {
+	e := &Engine{cfg: cfg.withDefaults(), port: port, info: port.Info(), router: router}
+	key := newSipKey(e.cfg.Key)
+	e.secrets = newSecrets(key)
+	e.ports = &Ports{key: e.secrets.port}
+	seed := newHashSeed(key)
+	e.flows.init(seed)
+	e.timeWait.init(seed)
+	e.listeners = make(map[listenKey]*Listener)
+	return e
+}
+
+// Step does what there is to do at the time now, and says whether there was anything. It
+// takes one batch of frames, and sends a bounded number: with more to do it says true.
+func (e *Engine) Step(now mono.Time) (worked bool) {
+	e.now = now
+	e.tx.exhausted = false
+	worked = e.receive(now)
+	worked = e.readMail(now) || worked
+	worked = e.fireTimers(now) || worked
+	worked = e.sendReplies() || worked
+	worked = e.serveReady(now) || worked
+	e.endTX()
+	return worked
+}
+
+// Deadline returns when Step is due though nothing arrives and nothing is posted. It is not
+// later than it need be, and may be earlier.
+func (e *Engine) Deadline() mono.Time {
+	next := min(e.timers.next(), e.timeWait.deadline())
+	if e.ready.n > 0 {
+		if !e.tx.exhausted {
+			return e.now
+		}
+		next = min(next, e.now.Add(exhaustedRetry))
+	}
+	return next
+}
+
+// fireTimers gives those their turn whose time has come.
+func (e *Engine) fireTimers(now mono.Time) bool {
+	worked := e.endTimeWaits(now)
+	for c := e.timers.pop(now); c != nil; c = e.timers.pop(now) {
+		if at := c.deadline(); at > now {
+			e.timers.schedule(c, at) // the deadline has moved since
+			continue
+		}
+		worked = true
+		c.tcp.Tick(now)
+		e.touch(c)
+	}
+	return worked
+}
+
+// ConnectConfig says what to connect.
+type ConnectConfig struct {
+	// Local may lack its address, which the route then gives, and its port, which is then
+	// an ephemeral one.
+	Local   netip.AddrPort
+	Remote  netip.AddrPort
+	Options Options
+}
+
+// Connect opens a connection. Its Observer hears how that ends. For the worker.
+func (e *Engine) Connect(now mono.Time, cfg ConnectConfig) (*Conn, error) {
+	if e.stopped {
+		return nil, ErrClosed
+	}
+	if e.flows.n >= e.cfg.ConnsMax {
+		return nil, ErrConnsMax
+	}
+	hop, status := e.router.Route(cfg.Local.Addr(), cfg.Remote.Addr())
+	if status == RouteImpossible {
+		return nil, ErrUnreachable
+	}
+	src := cfg.Local.Addr()
+	if !src.IsValid() || src.IsUnspecified() {
+		src = hop.Src
+	}
+	if !src.IsValid() || !cfg.Remote.Addr().IsValid() || src.Is4() != cfg.Remote.Addr().Is4() {
+		return nil, ErrFamily
+	}
+	key, err := e.freeKey(netip.AddrPortFrom(src, cfg.Local.Port()), cfg.Remote)
+	if err != nil {
+		return nil, err
+	}
+	c := e.newConn(key, &cfg.Options)
+	c.way.mtu = e.clampMTU(hop.MTU, 0)
+	c.tcp.Connect(now, e.tcpConfig(&cfg.Options), c.params(now))
+	c.apply(now, &cfg.Options)
+	e.add(c)
+	return c, nil
+}
+
+// freeKey finds a local port, if none is given, and sees to it that the flow is free.
+func (e *Engine) freeKey(local, remote netip.AddrPort) (flowKey, error) {
+	if local.Port() != 0 {
+		key := keyOf(local, remote)
+		if e.taken(&key) {
+			return flowKey{}, ErrInUse
+		}
+		return key, nil
+	}
+	var key flowKey
+	_, ok := e.ports.Pick(local.Addr(), remote, func(port uint16) bool {
+		key = keyOf(netip.AddrPortFrom(local.Addr(), port), remote)
+		return !e.taken(&key) && e.listening(local.Addr(), port) == nil
+	})
+	if !ok {
+		return flowKey{}, ErrInUse
+	}
+	return key, nil
+}
+
+func (e *Engine) taken(key *flowKey) bool {
+	return e.flows.get(key) != nil || e.timeWait.table.get(key) != nil
+}
+
+// add makes c one of ours, and has it served.
+func (e *Engine) add(c *Conn) {
+	e.flows.put(c)
+	c.inTable = true
+	e.directoryAdd(&c.key)
+	c.publish()
+	e.touch(c)
+}
+
+// remove takes c out of everything. gone says that no trace is left of the flow.
+func (e *Engine) remove(c *Conn, gone bool) {
+	c.dead = true
+	e.timers.cancel(c)
+	if c.inTable {
+		c.inTable = false
+		e.flows.remove(c)
+		if gone {
+			e.directoryRemove(&c.key)
+		}
+	}
+}
+
+// bury removes a connection that is CLOSED.
+func (e *Engine) bury(c *Conn) {
+	if c.dead {
+		return
+	}
+	e.remove(c, true)
+	if l := c.listener; l != nil {
+		l.halfOpen--
+		c.listener = nil
+		c.recv.Shut() // nobody has got to know of it
+	}
+	if c.claim != nil {
+		c.claim.Release()
+		c.claim = nil
+	}
+}
+
+// Conns calls f for each connection, those in TIME-WAIT that are closed not included. For
+// the worker.
+func (e *Engine) Conns(f func(c *Conn)) {
+	for _, c := range e.flows.all() {
+		f(c)
+	}
+}
+
+// Stats returns a copy of the counters. For the worker.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Conns, s.TimeWaits, s.Listeners = e.flows.n, e.timeWait.table.n, len(e.listeners)
+	for _, l := range e.listeners {
+		s.HalfOpen += l.halfOpen
+	}
+	return s
+}
+
+// closeSteps bounds how often Close tries to send the last RSTs: enough for 16,000
+// connections with a link that keeps up.
+const closeSteps = 64
+
+// Close aborts all connections, which tells their peers by RST, ends all else, and has given
+// back all frames when it returns. For the worker, as the last thing it does.
+func (e *Engine) Close(now mono.Time) {
+	e.mail.mu.Lock()
+	e.mail.closed.Store(true)
+	e.mail.mu.Unlock()
+	e.readMail(now)
+	e.stopped = true
+	for _, l := range e.listeners {
+		l.Close(now)
+	}
+	for _, c := range e.flows.all() {
+		c.tcp.Abort(now)
+		e.touch(c)
+	}
+	for range closeSteps {
+		e.serveReady(now)
+		e.endTX()
+		if e.ready.n == 0 {
+			break
+		}
+	}
+	for _, c := range e.flows.all() {
+		e.notify(c)
+		e.bury(c)
+	}
+	for e.timeWait.table.n > 0 {
+		e.wakeResting(e.timeWait.list.next)
+	}
+	e.readMail(now)
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"net/netip"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// icmpIn handles an ICMP message. Only errors about connections of ours are of interest, and
+// only those that quote what is in flight are believed.
+// https://www.rfc-editor.org/rfc/rfc5927.html#section-4.1
+func (e *Engine) icmpIn(now mono.Time, frame []byte, forwarded bool) {
+	m := &e.icmp
+	if wire.ParseICMP(&e.in.ip, m) != nil {
+		e.stats.Drop.ICMP++
+		return
+	}
+	key := keyOf(netip.AddrPortFrom(m.Src, m.SrcPort), netip.AddrPortFrom(m.Dst, m.DstPort))
+	c := e.flows.get(&key)
+	if c == nil {
+		if forwarded || !e.forwardToOwner(&key, frame) {
+			e.stats.Drop.ICMP++
+		}
+		return
+	}
+	if !c.tcp.InFlight(m.SEQ) {
+		e.stats.Drop.ICMPSequence++
+		return
+	}
+	e.believe(now, c, m)
+}
+
+// believe acts on an ICMP error. RFC 9293, section 3.9.2.2: those that are soft do not end a
+// connection, and tcp.Conn sees to it that hard ones only end an attempt to connect.
+func (e *Engine) believe(now mono.Time, c *Conn, m *wire.ICMPError) {
+	switch m.Kind {
+	case wire.PacketTooBig:
+		e.tooBig(now, c, m.MTU)
+	case wire.PortUnreachable, wire.ProtoUnreachable:
+		e.stats.ICMPUnreachable++
+		c.tcp.Unreachable(now, true)
+	case wire.NetUnreachable, wire.HostUnreachable, wire.AdminProhibited, wire.SourceRouteFailed,
+		wire.TimeExceeded, wire.ParameterProblem:
+		e.stats.ICMPUnreachable++
+		c.tcp.Unreachable(now, false)
+	}
+	e.touch(c)
+}
+
+// plateaus are the MTUs that links have (RFC 1191, section 7.1), for routers that do not say
+// which theirs is.
+var plateaus = [...]int{65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68}
+
+// tooBig lowers the path MTU of c. A router cannot raise it, nor press it below what every
+// path of its family carries.
+func (e *Engine) tooBig(now mono.Time, c *Conn, mtu int) {
+	w := &c.way
+	if mtu == 0 {
+		for _, p := range plateaus {
+			if p < w.mtu {
+				mtu = p
+				break
+			}
+		}
+	}
+	least := pathMin4
+	if w.v6 {
+		least = pathMin6
+	}
+	mtu = max(mtu, least)
+	if mtu >= w.mtu || c.tcp.State() == tcp.StateClosed {
+		return
+	}
+	e.stats.ICMPPathMTU++
+	w.mtu = mtu
+	c.tcp.SetPathMSS(now, w.mss())
+}
+
+// What is the least that a path MTU is taken for. Linux's floor for IPv4 (min_pmtu) is 552:
+// links below it are extinct, and forged messages are not. RFC 8200 says 1280 for IPv6.
+const (
+	pathMin4 = 552
+	pathMin6 = 1280
+)

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// inbound is the packet being looked at. There is one, reused, so that nothing escapes.
+type inbound struct {
+	eth wire.EthHeader
+	ip  wire.Packet
+	seg wire.Segment
+	key flowKey
+}
+
+// receive takes one batch of frames from the port, and gives it back before anything is sent.
+func (e *Engine) receive(now mono.Time) bool {
+	n := e.port.Recv(e.rx[:])
+	if n == 0 {
+		return false
+	}
+	e.stats.RXFrames += uint64(n)
+	for i := range n {
+		e.frameIn(now, e.rx[i].Data, false)
+	}
+	e.port.Free(e.rx[:n])
+	return true
+}
+
+// frameIn takes a frame apart. forwarded says that it came by way of another queue, which
+// did not find its flow either.
+func (e *Engine) frameIn(now mono.Time, b []byte, forwarded bool) {
+	in := &e.in
+	var err error
+	if in.eth, err = wire.ParseEthernet(b); err != nil {
+		e.stats.Drop.Ethernet++
+		return
+	}
+	if in.eth.EtherType != wire.EtherTypeIPv4 && in.eth.EtherType != wire.EtherTypeIPv6 {
+		e.stats.Drop.EtherType++
+		return
+	}
+	if err := wire.ParseIP(b[in.eth.Len:], &in.ip); err != nil {
+		e.dropIP(err)
+		return
+	}
+	if !e.cfg.Addrs.Has(in.ip.Dst) {
+		e.stats.Drop.NotOurs++
+		return
+	}
+	if in.ip.Fragment {
+		e.stats.Drop.Fragment++
+		return
+	}
+	switch in.ip.Proto {
+	case wire.ProtoTCP:
+		e.tcpIn(now, b, forwarded)
+	case wire.ProtoICMP, wire.ProtoICMP6:
+		e.icmpIn(now, b, forwarded)
+	default:
+		e.stats.Drop.NotTCP++
+	}
+}
+
+func (e *Engine) dropIP(err error) {
+	switch err {
+	case wire.ErrIPTruncated:
+		e.stats.Drop.IPTruncated++
+	case wire.ErrIPChecksum:
+		e.stats.Drop.IPChecksum++
+	default:
+		e.stats.Drop.IPHeader++
+	}
+}
+
+// tcpIn handles a packet that carries TCP.
+func (e *Engine) tcpIn(now mono.Time, frame []byte, forwarded bool) {
+	in := &e.in
+	p := &in.ip
+	if p.Src.IsMulticast() || p.Src.IsUnspecified() || p.Src == p.Dst {
+		e.stats.Drop.Martian++
+		return
+	}
+	if !e.checksumOK(p) {
+		e.stats.Drop.TCPChecksum++
+		return
+	}
+	if err := wire.ParseTCP(p.Payload, &in.seg); err != nil {
+		if err == wire.ErrTCPOptions {
+			e.stats.Drop.TCPOptions++
+		} else {
+			e.stats.Drop.TCPHeader++
+		}
+		return
+	}
+	in.key = flowKey{
+		local: p.Dst.As16(), remote: p.Src.As16(),
+		lport: in.seg.DstPort, rport: in.seg.SrcPort,
+	}
+	if c := e.flows.get(&in.key); c != nil {
+		e.connIn(now, c, in)
+		return
+	}
+	if e.timeWait.table.n > 0 {
+		if tw := e.timeWait.table.get(&in.key); tw != nil {
+			e.timeWaitIn(now, tw, in)
+			return
+		}
+	}
+	if !forwarded && e.forwardToOwner(&in.key, frame) {
+		return
+	}
+	e.strangerIn(now, in)
+}
+
+// checksumOK says whether the TCP checksum is right, or is one that the sender's kernel left
+// for hardware which this link does not have.
+func (e *Engine) checksumOK(p *wire.Packet) bool {
+	if !e.info.LinkLocal {
+		return p.TCPValid()
+	}
+	switch wire.CheckTCP(p.Pseudo, p.Payload) {
+	case wire.Valid:
+		return true
+	case wire.ValidPartial:
+		e.stats.PartialChecksums++
+		return true
+	}
+	return false
+}
+
+// connIn hands a segment to its connection.
+func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
+	if c.acceptBlocked(&in.seg) {
+		e.stats.Drop.AcceptQueue++
+		return
+	}
+	if in.seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN && c.tcp.CanReuse(&in.seg) {
+		// TIME-WAIT, and the application has not closed it yet. It has all its data.
+		if l := e.listening(in.ip.Dst, in.key.lport); l != nil && !l.cfg.Acceptor.Full() {
+			r := reusable{nextISS: c.tcp.NextISS()}
+			c.tcp.Abort(now)
+			e.notify(c)
+			e.bury(c)
+			e.stats.TimeWaitReused++
+			e.accept(now, l, in, &r)
+			return
+		}
+	}
+	c.input(now, &in.seg)
+}
+
+// strangerIn handles a segment that belongs to no connection.
+func (e *Engine) strangerIn(now mono.Time, in *inbound) {
+	if l := e.listening(in.ip.Dst, in.key.lport); l != nil {
+		e.listen(now, l, in)
+		return
+	}
+	e.stats.Drop.NoListener++
+	if in.seg.Flags&wire.RST == 0 {
+		e.replyReset(now, in)
+	}
+}
+
+// laterISS returns iss, or least if iss lies before it: a connection that takes the place of
+// one in TIME-WAIT begins beyond it (RFC 6191, section 2).
+func laterISS(iss, least seq.Num) seq.Num {
+	if iss.Less(least) {
+		return least
+	}
+	return iss
+}
+
+// reusable is what a new connection must know of the one in TIME-WAIT whose place it takes.
+type reusable struct{ nextISS seq.Num }
+
+// rxBatch is the frames of the present step.
+type rxBatch [dataplane.BatchMax]dataplane.Frame

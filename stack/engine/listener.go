@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// The errors of Listen and Connect.
+var (
+	ErrInUse       = errors.New("engine: address in use")
+	ErrClosed      = errors.New("engine: closed")
+	ErrConnsMax    = errors.New("engine: too many connections")
+	ErrUnreachable = errors.New("engine: no route to host")
+	ErrFamily      = errors.New("engine: addresses are missing or of two families")
+)
+
+// Acceptor takes the connections that a listener has made. It is called on the worker and
+// must not block. The listeners of several queues may share one.
+type Acceptor interface {
+	// Full says that Accept would have no room. While it holds, SYNs are dropped, and so is
+	// the ACK that completes a handshake: the peer sends it again when our SYN and ACK is
+	// repeated. This is what Linux does.
+	Full() bool
+	// Accept takes c, which is open. It may be called in spite of Full, a few times at most,
+	// when several queues make connections at once.
+	Accept(c *Conn)
+}
+
+// BacklogDefault is how many connections of a listener may be half open, as Linux's
+// net.core.somaxconn has it. With 3 KiB each a flood of SYNs costs 12 MiB.
+const BacklogDefault = 4096
+
+// ListenConfig says how to listen.
+type ListenConfig struct {
+	// Local is the address and port. The zero address is the wildcard of both families,
+	// 0.0.0.0 and :: are those of one.
+	Local netip.AddrPort
+	// Backlog is the most connections that may be half open: BacklogDefault if 0.
+	Backlog int
+	// Options are those of the connections. Claim is acquired for each of them.
+	Options  Options
+	Acceptor Acceptor
+}
+
+// Listener is one listening port on one queue. It belongs to the worker.
+type Listener struct {
+	cfg      ListenConfig
+	eng      *Engine
+	halfOpen int
+	closed   bool
+}
+
+// listenKey is an address, or a wildcard, and a port.
+type listenKey struct {
+	addr netip.Addr
+	port uint16
+}
+
+// Listen opens a port. For the worker.
+func (e *Engine) Listen(cfg ListenConfig) (*Listener, error) {
+	if e.stopped {
+		return nil, ErrClosed
+	}
+	key := listenKey{cfg.Local.Addr(), cfg.Local.Port()}
+	if _, taken := e.listeners[key]; taken {
+		return nil, ErrInUse
+	}
+	if cfg.Backlog <= 0 {
+		cfg.Backlog = BacklogDefault
+	}
+	if cfg.Options.TCP != nil {
+		cfg.Options.TCP = e.tcpConfig(&cfg.Options)
+	}
+	l := &Listener{cfg: cfg, eng: e}
+	e.listeners[key] = l
+	return l, nil
+}
+
+// Close stops listening. Connections that are half open are aborted; the others live on.
+// For the worker.
+func (l *Listener) Close(now mono.Time) {
+	if l.closed {
+		return
+	}
+	l.closed = true
+	delete(l.eng.listeners, listenKey{l.cfg.Local.Addr(), l.cfg.Local.Port()})
+	if l.halfOpen == 0 {
+		return
+	}
+	for _, c := range l.eng.flows.all() {
+		if c.listener == l {
+			c.tcp.Abort(now)
+			l.eng.touch(c)
+		}
+	}
+}
+
+// listening returns the listener for packets to dst: the one of the address itself before
+// the wildcard of its family, and that before the wildcard of both.
+func (e *Engine) listening(dst netip.Addr, port uint16) *Listener {
+	if len(e.listeners) == 0 {
+		return nil
+	}
+	if l := e.listeners[listenKey{dst, port}]; l != nil {
+		return l
+	}
+	any := netip.IPv6Unspecified()
+	if dst.Is4() {
+		any = netip.IPv4Unspecified()
+	}
+	if l := e.listeners[listenKey{any, port}]; l != nil {
+		return l
+	}
+	return e.listeners[listenKey{netip.Addr{}, port}]
+}
+
+// listen handles a segment for a listener, after RFC 9293, section 3.10.7.2.
+func (e *Engine) listen(now mono.Time, l *Listener, in *inbound) {
+	seg := &in.seg
+	switch {
+	case seg.Flags&wire.RST != 0:
+		e.stats.Drop.NotSYN++
+	case seg.Flags&wire.ACK != 0:
+		e.replyReset(now, in)
+	case seg.Flags&(wire.SYN|wire.FIN) != wire.SYN:
+		// SYN with FIN is of no use but to slip through filters.
+		e.stats.Drop.NotSYN++
+	case l.cfg.Acceptor.Full():
+		e.stats.Drop.AcceptQueue++
+	case l.halfOpen >= l.cfg.Backlog:
+		e.stats.Drop.Backlog++
+	case e.flows.n >= e.cfg.ConnsMax:
+		e.stats.Drop.ConnsMax++
+	default:
+		e.accept(now, l, in, nil)
+	}
+}
+
+// accept makes a half-open connection. reused is the connection in TIME-WAIT whose place it
+// takes, or nil.
+func (e *Engine) accept(now mono.Time, l *Listener, in *inbound, reused *reusable) {
+	o := &l.cfg.Options
+	c := e.newConn(in.key, o)
+	c.listener = l
+	w := &c.way
+	w.vlan = in.eth.VLAN
+	w.fromMAC, w.toMAC, w.hasMAC = in.eth.Dst, in.eth.Src, true
+	e.route(now, c)
+	p := c.params(now)
+	if reused != nil {
+		p.ISS = laterISS(p.ISS, reused.nextISS)
+	}
+	if c.claim != nil {
+		c.claim.Acquire()
+	}
+	c.tcp.Accept(now, e.tcpConfig(o), p, &in.seg)
+	c.apply(now, o)
+	l.halfOpen++
+	e.add(c)
+}
+
+// opened is called when the handshake of c is complete.
+func (e *Engine) opened(c *Conn) {
+	l := c.listener
+	if l == nil {
+		return
+	}
+	c.listener = nil
+	l.halfOpen--
+	l.cfg.Acceptor.Accept(c)
+}
+
+// acceptBlocked says whether seg would complete the handshake of a connection for which the
+// accept queue has no room.
+func (c *Conn) acceptBlocked(seg *wire.Segment) bool {
+	return c.listener != nil && seg.Flags&wire.ACK != 0 && seg.Flags&wire.RST == 0 &&
+		c.tcp.State() == tcp.StateSynReceived && c.listener.cfg.Acceptor.Full()
+}

@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// mailbox is how other goroutines reach the worker, and the only place of the engine where
+// goroutines meet. A connection is posted by setting bits of its mail and, when it had none,
+// putting it on a list; commands, which are rare, are functions behind a mutex.
+//
+// No wake-up is lost and none is spent on a worker that runs: who posts puts first and then
+// looks whether the worker is parked; the worker says that it is parked and then looks
+// whether there is mail.
+type mailbox struct {
+	posted atomic.Pointer[Conn] // a stack, linked by Conn.mailNext
+	parked atomic.Bool
+	orders atomic.Bool // commands or frames may be waiting
+	closed atomic.Bool // set under mu; the worker reads no mail any more, but for a last time
+
+	mu       sync.Mutex
+	commands []func(now mono.Time)
+	spare    []func(now mono.Time) // the slice that commands had before: reused
+	frames   [][]byte              // packets of our flows that came on another queue
+	spareIn  [][]byte
+}
+
+// forwardMax is the most frames that wait for the worker from other queues: four batches,
+// as many as a queue is behind when it has just been scheduled.
+const forwardMax = 256
+
+// mail is what an application asks of its connection.
+type mail = uint32
+
+const (
+	mailWrote mail = 1 << iota
+	mailRead
+	mailCloseWrite
+	mailCloseRead
+	mailClose
+	mailAbort
+)
+
+// post leaves m for c. Any goroutine may call it.
+func (e *Engine) post(c *Conn, m mail) {
+	if c.mail.Or(m) != 0 {
+		return // it is on the list, or about to be put there by who came first
+	}
+	for {
+		head := e.mail.posted.Load()
+		c.mailNext = head
+		if e.mail.posted.CompareAndSwap(head, c) {
+			break
+		}
+	}
+	e.wake()
+}
+
+func (e *Engine) wake() {
+	if e.mail.parked.Load() && e.mail.parked.CompareAndSwap(true, false) {
+		e.port.Wake()
+	}
+}
+
+// Do has f called on the worker, and returns before it is. After Close it returns false and
+// f is not called. Any goroutine may call it.
+func (e *Engine) Do(f func(now mono.Time)) bool {
+	e.mail.mu.Lock()
+	if e.mail.closed.Load() {
+		e.mail.mu.Unlock()
+		return false
+	}
+	e.mail.commands = append(e.mail.commands, f)
+	e.mail.orders.Store(true)
+	e.mail.mu.Unlock()
+	e.wake()
+	return true
+}
+
+// forward hands a copy of a frame over that belongs to a flow of this engine. The worker of
+// another queue calls it. It says false when there is no room.
+func (e *Engine) forward(frame []byte) bool {
+	e.mail.mu.Lock()
+	if e.mail.closed.Load() || len(e.mail.frames) >= forwardMax {
+		e.mail.mu.Unlock()
+		return false
+	}
+	e.mail.frames = append(e.mail.frames, append([]byte(nil), frame...))
+	e.mail.orders.Store(true)
+	e.mail.mu.Unlock()
+	e.wake()
+	return true
+}
+
+// Wait blocks until there is something to do, or d has passed; d < 0 is for ever. It is for
+// the worker, after a Step that had nothing to do.
+func (e *Engine) Wait(d time.Duration) error {
+	m := &e.mail
+	m.parked.Store(true)
+	if m.posted.Load() != nil || m.orders.Load() {
+		d = 0
+	}
+	err := e.port.Wait(d)
+	m.parked.Store(false)
+	return err
+}
+
+// readMail does what was posted, and says whether there was anything.
+func (e *Engine) readMail(now mono.Time) bool {
+	worked := false
+	if e.mail.orders.Load() {
+		e.obey(now)
+		worked = true
+	}
+	if e.mail.posted.Load() == nil {
+		return worked
+	}
+	list := e.mail.posted.Swap(nil)
+	// The list is last in, first out: turn it round, so that none waits behind its successors.
+	var first *Conn
+	for list != nil {
+		list, list.mailNext, first = list.mailNext, first, list
+	}
+	for c := first; c != nil; {
+		next := c.mailNext
+		c.mailNext = nil
+		// From here on c may be posted again.
+		c.read(now, c.mail.Swap(0))
+		c = next
+	}
+	return true
+}
+
+// obey carries out the commands, and takes in the frames that other queues forwarded.
+func (e *Engine) obey(now mono.Time) {
+	m := &e.mail
+	m.mu.Lock()
+	m.orders.Store(false)
+	commands, frames := m.commands, m.frames
+	m.commands, m.spare = m.spare[:0], nil
+	m.frames, m.spareIn = m.spareIn[:0], nil
+	m.mu.Unlock()
+	for _, f := range commands {
+		f(now)
+	}
+	for _, b := range frames {
+		e.stats.ForwardedIn++
+		e.frameIn(now, b, true)
+	}
+	clear(commands)
+	clear(frames)
+	m.spare, m.spareIn = commands[:0], frames[:0]
+}
