@@ -108,7 +108,7 @@ func TestParseIPRefuses(t *testing.T) {
 		{"jumbo payload", ipv6(0, []byte{6, 0, 0xc2, 4, 0, 1, 0, 0}), wire.ErrIPv6Option},
 		{"option that says drop", ipv6(60, []byte{6, 0, 0x7e, 4, 0, 0, 0, 0}), wire.ErrIPv6Option},
 		{"segments left", ipv6(43, []byte{6, 0, 0, 1, 0, 0, 0, 0}), wire.ErrIPv6Routing},
-		{"nine extensions", ipv6(60, bytes.Repeat([]byte{60, 0, 1, 4, 0, 0, 0, 0}, 9)), wire.ErrIPv6Extension},
+		{"nine extensions", ipv6(60, bytes.Repeat([]byte{60, 0, 1, 4, 0, 0, 0, 0}, 8), hop, quotedTCP), wire.ErrIPv6Extension},
 	} {
 		var p wire.Packet
 		if err := wire.ParseIP(tt.b, &p); !errors.Is(err, tt.want) {

@@ -87,6 +87,8 @@ func TestParseTCPOptions(t *testing.T) {
 		{"unknown ones are stepped over", true, []byte{253, 4, 9, 9, 2, 4, 0, 7, 30, 2, 1, 1}, wire.Options{Has: wire.HasMSS, MSS: 7}, nil},
 		{"length 0", true, []byte{2, 4, 0, 7, 99, 0, 3, 3}, wire.Options{Has: wire.HasMSS, MSS: 7}, wire.ErrTCPOptions},
 		{"length 1", true, []byte{99, 1, 2, 4}, wire.Options{}, wire.ErrTCPOptions},
+		{"length 1 before padding", true, []byte{99, 1, 1, 1}, wire.Options{}, wire.ErrTCPOptions},
+		{"length runs out by one", true, []byte{1, 1, 99, 3}, wire.Options{}, wire.ErrTCPOptions},
 		{"length runs out", true, []byte{1, 1, 2, 4}, wire.Options{}, wire.ErrTCPOptions},
 		{"length is missing", true, []byte{1, 1, 1, 2}, wire.Options{}, wire.ErrTCPOptions},
 		{"SACK without a block", false, []byte{1, 1, 5, 2}, wire.Options{}, nil},

@@ -77,6 +77,9 @@ func TestFinishSumIsFinish(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s, %d octets: FinishSum and Finish disagree", v.name, n)
 			}
+			if tm.Finish(got); !bytes.Equal(got, want) {
+				t.Errorf("%s, %d octets: Finish counts the checksum that was there before", v.name, n)
+			}
 		}
 	}
 }
