@@ -11,7 +11,7 @@ VERSION  := $(shell git -c safe.directory='*' describe --tags --always --dirty 2
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 
 # Packages whose tests ask for root.
-ROOTPKGS = $(shell grep -rl --include='*_test.go' 'testutil\.Privileged(' . | grep -v '^./internal/testutil/' | xargs -r -n1 dirname | sort -u)
+ROOTPKGS = $(shell grep -rl --include='*_test.go' 'testutil\.Privileged\b' . | grep -v '^./internal/testutil/' | xargs -r -n1 dirname | sort -u)
 
 # The pure packages, the shell around them and all that has goroutines without root.
 RACEPKGS = ./mono/... ./stack/... ./congestion/... ./dataplane/... ./internal/...

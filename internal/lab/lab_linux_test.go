@@ -166,6 +166,26 @@ func TestDownIsIdempotentAndRemovesLeftovers(t *testing.T) {
 	}
 }
 
+func TestForTestRemovesWhatADeadTestLeft(t *testing.T) {
+	testutil.Privileged(t)
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("test-%d-1", dead.Process.Pid)
+	if _, err := lab.Up(lab.Config{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	one := lab.ForTest(t, lab.Config{})
+	if _, err := lab.Find(name); !errors.Is(err, lab.ErrNotFound) {
+		t.Errorf("Find of the dead test's lab: %v, want ErrNotFound", err)
+	}
+	lab.ForTest(t, lab.Config{})
+	if _, err := lab.Find(one.Name); err != nil {
+		t.Errorf("the lab of a living test is gone: %v", err)
+	}
+}
+
 func TestTwoLabsAreApart(t *testing.T) {
 	testutil.Privileged(t)
 	one, two := lab.ForTest(t, lab.Config{}), lab.ForTest(t, lab.Config{})

@@ -15,7 +15,7 @@ type row struct {
 	never []string // not even their tests
 }
 
-// any allows what no rule forbids to everybody.
+// anything allows what no rule forbids to everybody.
 const anything = "*"
 
 // table is the layering of ARCHITECTURE.md, the most particular pattern first. Tests may

@@ -6,7 +6,6 @@ import (
 	"go/types"
 	"path"
 	"strconv"
-	"strings"
 )
 
 // pure are the packages that take the time as an argument and return: no clock, goroutine,
@@ -35,12 +34,22 @@ var impureCalls = map[string][]string{
 	},
 }
 
-// mayLock says whether a file is one of the two places where goroutines meet: the byte
-// queue of a connection, and the mailbox of the engine.
+// meetings are the files of pure packages in which goroutines meet, and which may use locks,
+// atomics and channels: the byte queue of a connection, and the mailbox of the engine. Each
+// is audited; a file that joins them keeps to what is shared.
+var meetings = []string{
+	"stack/queue/*.go",
+	"stack/engine/mailbox*.go",
+	"stack/engine/mailbox/*.go",
+}
+
 func mayLock(file *File) bool {
-	dir, base := path.Split(file.Path)
-	return dir == "stack/queue/" || strings.HasPrefix(dir, "stack/engine/mailbox/") ||
-		dir == "stack/engine/" && strings.HasPrefix(base, "mailbox")
+	for _, pattern := range meetings {
+		if ok, err := path.Match(pattern, file.Path); ok && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // purity checks a pure package. Its tests may do what they like.
@@ -63,11 +72,15 @@ func (t *Tree) impureImports(p *Package, f *File) []Finding {
 	var found []Finding
 	for _, spec := range f.AST.Imports {
 		name, err := strconv.Unquote(spec.Path.Value)
-		if err != nil || !matchAny(impureImports, name) || match("sync/...", name) && mayLock(f) {
+		lock := match("sync/...", name)
+		if err != nil || !matchAny(impureImports, name) || lock && mayLock(f) {
 			continue
 		}
-		found = append(found, t.finding(f, spec.Pos(),
-			"%s is pure and imports %s: take what it gives as an argument", p.Dir, name))
+		remedy := "take what it gives as an argument"
+		if lock {
+			remedy = "move what is shared to one of the files listed as meetings in internal/tidy/purity.go"
+		}
+		found = append(found, t.finding(f, spec.Pos(), "%s is pure and imports %s: %s", p.Dir, name, remedy))
 	}
 	return found
 }

@@ -162,6 +162,18 @@ func TestDocs(t *testing.T) {
 	})
 }
 
+func TestManners(t *testing.T) {
+	sleep := "import (\n\t\"time\"\n%s)\nfunc f() { time.Sleep(1) }"
+	wantFindings(t, []fixture{
+		{"a sleep in a test", "stack/x_test.go", fmt.Sprintf(sleep, ""), []string{"6: a test sleeps"}},
+		{"in virtual time", "stack/x_test.go", fmt.Sprintf(sleep, "\t_ \"testing/synctest\"\n"), nil},
+		{"outside tests", "stack/x.go", fmt.Sprintf(sleep, ""), nil},
+		{"an error that failed to", "stack/x.go",
+			"import \"fmt\"\nvar err = fmt.Errorf(\"failed to dial\")", []string{"4: says \"failed to\""}},
+		{"an error with a verb", "stack/x.go", "import \"fmt\"\nvar err = fmt.Errorf(\"stack: dial\")", nil},
+	})
+}
+
 func TestATwinIsExplainedOnce(t *testing.T) {
 	const twin = "package x\n\nfunc F() {}\n"
 	for doc, want := range map[string]int{"// F is.\nfunc F() {}\n": 0, "func F() {}\n": 2} {

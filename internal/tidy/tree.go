@@ -132,6 +132,7 @@ func (t *Tree) Check() []Finding {
 		all = append(all, t.unsafety(p)...)
 		all = append(all, t.shape(p)...)
 		all = append(all, t.docs(p)...)
+		all = append(all, t.manners(p)...)
 		all = append(all, t.generated(p)...)
 	}
 	all = append(all, t.texts()...)
