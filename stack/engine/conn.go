@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/millrace-tcp/millrace/mono"
@@ -64,10 +63,7 @@ type Conn struct {
 
 	way way
 
-	// Shared with the application.
-	mail     atomic.Uint32
-	mailNext *Conn // guarded by the mailbox
-	status   atomic.Uint32
+	shared shared // with the application
 }
 
 // Status is what the application sees of a connection's state.
@@ -101,7 +97,7 @@ func (s Status) Gone() bool { return s&statusGone != 0 }
 func (c *Conn) flow() *flowKey { return &c.key }
 
 // Status returns the state as of the last step. Any goroutine may call it.
-func (c *Conn) Status() Status { return Status(c.status.Load()) }
+func (c *Conn) Status() Status { return Status(c.shared.status.Load()) }
 
 // LocalAddr returns our address and port. Any goroutine may call it.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.key.localAddr() }
@@ -230,7 +226,7 @@ func (c *Conn) read(now mono.Time, m mail) {
 // publish shows the application the present state.
 func (c *Conn) publish() {
 	state := c.tcp.State()
-	s := Status(c.status.Load()) & statusOpen
+	s := Status(c.shared.status.Load()) & statusOpen
 	s |= Status(state) | Status(c.tcp.Cause())<<8
 	if state.Synchronized() {
 		s |= statusOpen
@@ -244,7 +240,7 @@ func (c *Conn) publish() {
 	if state == tcp.StateClosed {
 		s |= statusGone
 	}
-	c.status.Store(uint32(s))
+	c.shared.status.Store(uint32(s))
 }
 
 // input hands a segment to the core.

@@ -162,7 +162,11 @@ func (e *Engine) output(now mono.Time, c *Conn) bool {
 // notify shows the application what has changed.
 func (e *Engine) notify(c *Conn) {
 	events := c.tcp.Events()
+	before := c.Status()
 	c.publish()
+	if c.Status().SendFinished() && !before.SendFinished() {
+		events |= tcp.Writable // who lingers waits for it
+	}
 	if events&tcp.Open != 0 {
 		e.opened(c)
 	}

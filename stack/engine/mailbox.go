@@ -16,7 +16,7 @@ import (
 // looks whether the worker is parked; the worker says that it is parked and then looks
 // whether there is mail.
 type mailbox struct {
-	posted atomic.Pointer[Conn] // a stack, linked by Conn.mailNext
+	posted atomic.Pointer[Conn] // a stack, linked by shared.next
 	parked atomic.Bool
 	orders atomic.Bool // commands or frames may be waiting
 	closed atomic.Bool // set under mu; the worker reads no mail any more, but for a last time
@@ -26,6 +26,13 @@ type mailbox struct {
 	spare    []func(now mono.Time) // the slice that commands had before: reused
 	frames   [][]byte              // packets of our flows that came on another queue
 	spareIn  [][]byte
+}
+
+// shared is what a connection shares with its application besides the queues.
+type shared struct {
+	mail   atomic.Uint32
+	next   *Conn // on the list of the mailbox
+	status atomic.Uint32
 }
 
 // forwardMax is the most frames that wait for the worker from other queues: four batches,
@@ -46,12 +53,12 @@ const (
 
 // post leaves m for c. Any goroutine may call it.
 func (e *Engine) post(c *Conn, m mail) {
-	if c.mail.Or(m) != 0 {
+	if c.shared.mail.Or(m) != 0 {
 		return // it is on the list, or about to be put there by who came first
 	}
 	for {
 		head := e.mail.posted.Load()
-		c.mailNext = head
+		c.shared.next = head
 		if e.mail.posted.CompareAndSwap(head, c) {
 			break
 		}
@@ -122,13 +129,13 @@ func (e *Engine) readMail(now mono.Time) bool {
 	// The list is last in, first out: turn it round, so that none waits behind its successors.
 	var first *Conn
 	for list != nil {
-		list, list.mailNext, first = list.mailNext, first, list
+		list, list.shared.next, first = list.shared.next, first, list
 	}
 	for c := first; c != nil; {
-		next := c.mailNext
-		c.mailNext = nil
+		next := c.shared.next
+		c.shared.next = nil
 		// From here on c may be posted again.
-		c.read(now, c.mail.Swap(0))
+		c.read(now, c.shared.mail.Swap(0))
 		c = next
 	}
 	return true

@@ -22,13 +22,13 @@ type RouteStatus uint8
 // The statuses.
 const (
 	RouteOK         RouteStatus = iota
-	Unresolved                  // the neighbour is not known yet, and was asked for
+	RouteUnresolved             // the neighbour is not known yet, and was asked for
 	RouteImpossible             // there is no way through this link
 )
 
 // Router knows the way. Workers call it: it neither blocks nor allocates.
 type Router interface {
-	// Route returns the way from src, which may be invalid, to dst. With Unresolved, MTU and
+	// Route returns the way from src, which may be invalid, to dst. With RouteUnresolved, MTU and
 	// Src are valid all the same.
 	Route(src, dst netip.Addr) (Hop, RouteStatus)
 	// Generation changes whenever an answer of Route may have changed.
