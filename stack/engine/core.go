@@ -1,0 +1,35 @@
+package engine
+
+import "github.com/millrace-tcp/millrace/stack/tcp"
+
+// The names of stack/tcp that users of an engine meet.
+type (
+	// CoreConfig is what connections have in common.
+	CoreConfig = tcp.Config
+	// Events says what changed for the application.
+	Events = tcp.Events
+	// State is the state of a connection.
+	State = tcp.State
+	// Cause says why a connection ended.
+	Cause = tcp.Cause
+	// Info is the state of a connection in full.
+	Info = tcp.Info
+)
+
+// The events.
+const (
+	Readable = tcp.Readable
+	Writable = tcp.Writable
+	Open     = tcp.Open
+	Closed   = tcp.Closed
+)
+
+// The causes of an end.
+const (
+	None        = tcp.None
+	Refused     = tcp.Refused
+	Reset       = tcp.Reset
+	TimedOut    = tcp.TimedOut
+	Aborted     = tcp.Aborted
+	Unreachable = tcp.Unreachable
+)
