@@ -103,9 +103,19 @@ type View struct {
 	UNA, NXT           uint32
 	Pipe, Cwnd, Window int // octets
 	Board              int // segments on their way
+	MSS                int // what a segment carries at the most
+	SACK               bool
+	Recovering         bool
+	RTT                time.Duration // the last measured
+	RTTSamples         uint64        // how often it was measured
 }
 
 // View returns the sender's state.
 func (c *Conn) View() View {
-	return View{uint32(c.snd.UNA), uint32(c.snd.NXT), c.pipe(), c.cwnd(), c.snd.WND, c.board.len()}
+	return View{
+		UNA: uint32(c.snd.UNA), NXT: uint32(c.snd.NXT),
+		Pipe: c.pipe(), Cwnd: c.cwnd(), Window: c.snd.WND, Board: c.board.len(),
+		MSS: c.sendMSS(), SACK: c.rcv.sackOK, Recovering: c.rec.mode != modeOpen,
+		RTT: c.rtt.latest, RTTSamples: c.rtt.samples,
+	}
 }
