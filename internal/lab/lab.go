@@ -35,11 +35,22 @@ const (
 	prefix   = "millrace-"
 )
 
-// ErrExists is what Up wraps when a lab of that name, or what is left of one, is there.
-var ErrExists = fmt.Errorf("lab exists: %w", fs.ErrExist)
+// ErrExists is what Up wraps when a lab of that name, or what is left of one, is there. It
+// is an fs.ErrExist.
+var ErrExists error = sentinel{"lab exists", fs.ErrExist}
 
-// ErrNotFound is what Find wraps when there is no lab of that name.
-var ErrNotFound = fmt.Errorf("no such lab: %w", fs.ErrNotExist)
+// ErrNotFound is what Find wraps when there is no lab of that name. It is an
+// fs.ErrNotExist.
+var ErrNotFound error = sentinel{"no such lab", fs.ErrNotExist}
+
+// sentinel is an error that is a kind of another one without repeating its words.
+type sentinel struct {
+	text string
+	kind error
+}
+
+func (s sentinel) Error() string { return s.text }
+func (s sentinel) Unwrap() error { return s.kind }
 
 // Config says what lab to make. The zero value is a lab named DefaultName with one queue
 // at each end, at DefaultMTU.

@@ -49,7 +49,7 @@ func Privileged(t testing.TB) {
 	}
 	if lack := lacking(string(status)); len(lack) > 0 {
 		missing(t, "this test needs "+strings.Join(lack, ", ")+
-			": run it as root (sudo -E make root); in a container, start that with --privileged")
+			": run it as root (sudo -E env \"PATH=$PATH\" make test); in a container, start that with --privileged")
 	}
 }
 
