@@ -1,0 +1,177 @@
+package fault
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// A received frame's handle is the wrapped port's, shifted, or the number of a box with
+// this bit set. Wrappers can so be stacked; a port's handles are far below 2^63.
+const ofBox = 1
+
+// Recv receives what the faults leave, of one batch of the wrapped port at most: what is
+// lost is not made up for, or a link that loses all would hold the worker here.
+func (p *Port) Recv(dst []dataplane.Frame) int {
+	dst = dst[:min(len(dst), dataplane.BatchMax)]
+	now := p.now()
+	n := p.judge(dst, now, p.recvDue(now, dst, 0))
+	if n == len(dst) || p.inBox.n > 0 {
+		return n
+	}
+	p.inBox.n = p.inner.Recv(p.inBox.frames[:len(dst)-n])
+	return p.judge(dst, now, n)
+}
+
+// judge passes the frames of inBox on, each followed by what became due through it.
+func (p *Port) judge(dst []dataplane.Frame, now mono.Time, n int) int {
+	in := &p.inBox
+	k := 0
+	for ; k < in.n && n < len(dst); k++ {
+		f := &in.frames[k]
+		if p.rx.admit(now, f.Data) {
+			dst[n] = dataplane.Frame{Data: f.Data, Handle: f.Handle << 1}
+			n++
+		} else {
+			p.inner.Free(in.frames[k : k+1])
+		}
+		n = p.recvDue(now, dst, n)
+	}
+	in.n = copy(in.frames[:], in.frames[k:in.n])
+	return n
+}
+
+// recvDue appends the boxes that are due to dst[:n].
+func (p *Port) recvDue(now mono.Time, dst []dataplane.Frame, n int) int {
+	for n < len(dst) {
+		i, ok := p.rx.due(now)
+		if !ok {
+			break
+		}
+		p.rx.done()
+		b := &p.rx.boxes[i]
+		b.taken = true
+		p.nTaken++
+		dst[n] = dataplane.Frame{Data: b.data, Handle: uint64(i)<<1 | ofBox}
+		n++
+	}
+	return n
+}
+
+// Free gives frames back, the wrapped port's to it.
+func (p *Port) Free(frames []dataplane.Frame) {
+	back := &p.back
+	back.n = 0
+	for i := range frames {
+		h := frames[i].Handle
+		if h&ofBox == 0 {
+			if back.n == len(back.frames) {
+				p.inner.Free(back.frames[:])
+				back.n = 0
+			}
+			back.frames[back.n] = dataplane.Frame{Data: frames[i].Data, Handle: h >> 1}
+			back.n++
+			continue
+		}
+		h >>= 1
+		if h >= uint64(len(p.rx.boxes)) || !p.rx.boxes[h].taken {
+			panic("BUG: fault: freed a frame that was not received, or twice")
+		}
+		p.rx.boxes[h].taken = false
+		p.rx.unpack(uint32(h))
+		p.nTaken--
+	}
+	p.inner.Free(back.frames[:back.n])
+}
+
+// Alloc lends transmit frames of the wrapped port.
+func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }
+
+// Cancel gives them back to it.
+func (p *Port) Cancel(frames []dataplane.Frame) { p.inner.Cancel(frames) }
+
+// Send sends what the faults leave.
+func (p *Port) Send(frames []dataplane.Frame) {
+	now := p.now()
+	p.sendDue(now)
+	for i := range frames {
+		f := &frames[i]
+		if p.tx.admit(now, f.Data) {
+			p.pass(*f)
+		} else {
+			p.inner.Cancel(frames[i : i+1])
+		}
+		p.sendDue(now)
+	}
+	p.passOn()
+}
+
+// sendDue sends the boxes that are due. A box that finds no transmit frame stays due; the
+// frames of the worker may then overtake it.
+func (p *Port) sendDue(now mono.Time) {
+	for {
+		i, ok := p.tx.due(now)
+		if !ok {
+			return
+		}
+		if p.out.n == len(p.out.frames) {
+			p.passOn()
+		}
+		one := p.out.frames[p.out.n : p.out.n+1]
+		if p.inner.Alloc(one) == 0 {
+			return
+		}
+		one[0].Data = one[0].Data[:copy(one[0].Data, p.tx.boxes[i].data)]
+		p.out.n++
+		p.tx.done()
+		p.tx.unpack(i)
+	}
+}
+
+func (p *Port) pass(f dataplane.Frame) {
+	if p.out.n == len(p.out.frames) {
+		p.passOn()
+	}
+	p.out.frames[p.out.n] = f
+	p.out.n++
+}
+
+// passOn hands the frames that passed to the wrapped port.
+func (p *Port) passOn() {
+	p.inner.Send(p.out.frames[:p.out.n])
+	p.out.n = 0
+}
+
+// Flush sends what became due, and flushes the wrapped port.
+func (p *Port) Flush() {
+	p.sendDue(p.now())
+	p.passOn()
+	p.inner.Flush()
+}
+
+// dueWait is how long Wait sleeps when a frame is due and could not be sent for want of a
+// transmit frame.
+const dueWait = time.Millisecond
+
+// Wait is the wrapped port's, but ends when a frame that waits becomes due.
+func (p *Port) Wait(d time.Duration) error {
+	if d == 0 {
+		return p.inner.Wait(0)
+	}
+	rx, tx := p.rx.next(), p.tx.next()
+	if next := min(rx, tx); next != mono.Never || p.inBox.n > 0 {
+		now := p.now()
+		until := next.Sub(now)
+		if until <= 0 && rx > now && p.inBox.n == 0 {
+			until = dueWait
+		}
+		if until <= 0 || p.inBox.n > 0 {
+			return p.inner.Wait(0)
+		}
+		if d < 0 || until < d {
+			d = until
+		}
+	}
+	return p.inner.Wait(d)
+}
