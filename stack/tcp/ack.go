@@ -34,12 +34,13 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	if c.snd.UNA.Less(seg.ACK) {
 		c.takeAcked(now, seg)
 	}
+	a.InRecovery = c.rec.mode == modeFast
 	c.recover(now, seg.ACK, duplicate)
 	if a.Acked > 0 {
 		c.flow.Delivered += uint64(a.Acked)
 		c.flow.Flight = c.pipe()
 		c.rate.finish(a, &c.flow)
-		a.InRecovery = c.rec.mode == modeFast
+		a.InRecovery = a.InRecovery || c.rec.mode == modeFast
 		c.alg.OnAck(&c.flow, a)
 	}
 	c.closing(now)

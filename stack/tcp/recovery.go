@@ -62,7 +62,7 @@ func (c *Conn) recover(now mono.Time, ack seq.Num, duplicate bool) {
 	// A new episode only if what is lost was sent after the last one began.
 	if c.rec.mode != modeFast && c.rec.recover.LessEq(first) {
 		c.p.Stats.TCPSACKRecovery++
-		c.enterFast(now, c.snd.NXT.Sub(c.snd.UNA))
+		c.enterFast(now, c.flightSize())
 		c.owe.resend = true
 	}
 }
@@ -71,6 +71,14 @@ func (c *Conn) recover(now mono.Time, ack seq.Num, duplicate bool) {
 func (c *Conn) noteLost(octets int) {
 	c.ack.NewlyLost += octets
 	c.flow.Lost += uint64(octets)
+}
+
+// flightSize is FlightSize without what limited transmit added (RFC 5681, section 3.2, step 2).
+func (c *Conn) flightSize() int {
+	if c.rec.dupAcks > 0 {
+		return c.rec.dupNXT.Sub(c.snd.UNA)
+	}
+	return c.snd.NXT.Sub(c.snd.UNA)
 }
 
 // enterFast begins an episode of fast recovery.
@@ -114,7 +122,7 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 	}
 	c.p.Stats.TCPRenoRecovery++
 	c.noteLost(c.board.first().len())
-	c.enterFast(now, r.dupNXT.Sub(c.snd.UNA))
+	c.enterFast(now, c.flightSize())
 	r.inflation = dupThresh * c.flow.MSS
 	c.owe.resend = true
 }

@@ -79,8 +79,10 @@ func established(t testing.TB, cfg tcp.Config, o wire.Options) *script {
 
 // in injects a segment of n octets at sequence number at, which acknowledges ack.
 func (s *script) in(flags wire.Flags, at, n, ack int, opt ...wire.Options) {
-	seg := wire.Segment{SEQ: irs.Add(at), ACK: iss.Add(ack), Flags: flags, WND: s.win,
-		Payload: pattern(at + n)[at:]}
+	seg := wire.Segment{SEQ: irs.Add(at), ACK: iss.Add(ack), Flags: flags, WND: s.win}
+	if n > 0 {
+		seg.Payload = pattern(at + n)[at:]
+	}
 	for _, o := range opt {
 		seg.Opt = o
 	}

@@ -1,0 +1,211 @@
+package tcp_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// The window that the peer offers is scaled by what its SYN said (RFC 7323, section 2.3),
+// and what does not fill a segment waits (RFC 9293, section 3.8.6.2.1).
+func TestScaledWindow(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{Has: wire.HasWScale, WScale: 7})
+	s.win = 32
+	s.in(wire.ACK, 1, 0, 1)
+	s.write(9000)
+	s.want("32 << 7 octets", data(1, 1000, 4)...)
+	s.after(100 * time.Millisecond)
+	s.win = 257
+	s.in(wire.ACK, 1, 0, 4001)
+	s.want("the rest", data(4001, 1000, 5)...)
+}
+
+// RFC 9293, section 3.8.6.1: a closed window is probed, with back-off, for as long as the
+// peer answers, and data follows when it opens.
+func TestZeroWindowProbes(t *testing.T) {
+	s := established(t, tcp.Config{Retries: 4}, wire.Options{})
+	s.win = 1000
+	s.in(wire.ACK, 1, 0, 1)
+	s.write(2000)
+	s.want("a window of one segment", data(1, 1000, 1)...)
+	s.after(50 * time.Millisecond)
+	s.win = 0
+	s.in(wire.ACK, 1, 0, 1001)
+	s.want("the window is closed")
+	wait := s.Info(s.now).RTO
+	for i := range 10 {
+		if got := s.wait(); got != wait {
+			t.Errorf("probe %d after %v, want %v", i, got, wait)
+		}
+		wait = min(2*wait, 120*time.Second)
+		s.want("a probe before the window", ". 1000:1000(0) ack 1")
+		s.in(wire.ACK, 1, 0, 1001)
+		s.want("the answer is no news")
+	}
+	s.win = 65535
+	s.in(wire.ACK, 1, 0, 1001)
+	s.want("the window opens", data(1001, 1000, 1)...)
+}
+
+func TestUnansweredProbesEnd(t *testing.T) {
+	s := established(t, tcp.Config{Retries: 3}, wire.Options{})
+	s.win = 0
+	s.in(wire.ACK, 1, 0, 1)
+	s.write(10)
+	s.out()
+	for range 4 {
+		s.wait()
+		s.want("a probe", ". 0:0(0) ack 1")
+	}
+	s.wait()
+	s.wantCause(tcp.TimedOut)
+}
+
+// A window too small for a segment is used when the timer says so, not before.
+func TestSillyWindowIsOverridden(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{})
+	s.win = 300
+	s.in(wire.ACK, 1, 0, 1)
+	s.write(5000)
+	s.want("300 of 65535 is silly")
+	s.wait()
+	s.want("the timer overrides", data(1, 300, 1)...)
+}
+
+// Receiver's side: the window closes as the application does not read, and is not opened
+// again by crumbs. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.2
+func TestAdvertisedWindow(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{})
+	at := 1
+	for range 65 {
+		s.in(wire.ACK, at, 1000, 1)
+		at += 1000
+		s.out()
+	}
+	s.in(wire.ACK, at, 535, 1)
+	s.wait()
+	s.want("full", ". 1:1(0) ack 65536 win 0")
+	s.in(wire.ACK, 65536, 1, 1)
+	s.want("a probe of one octet is not taken", ". 1:1(0) ack 65536 win 0")
+	crumb := make([]byte, 100)
+	s.recv.Read(crumb)
+	s.Consumed(s.now)
+	s.out()
+	if got := s.Info(s.now).RecvWindow; got != 0 {
+		t.Errorf("a crumb opened the window to %d", got)
+	}
+	s.recv.Read(make([]byte, 40_000))
+	s.Consumed(s.now)
+	s.want("the reader has caught up", ". 1:1(0) ack 65536 win 40101")
+}
+
+// "The right edge of the window is never taken back" (RFC 9293, section 3.8.6, MUST-34 side).
+func TestWindowEdgeNeverMovesLeft(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{Has: wire.HasWScale, WScale: 0})
+	edge := 0
+	for i := range 60 {
+		s.in(wire.ACK, 1+i*777, 777, 1)
+		s.out()
+		next := (i+1)*777 + s.Info(s.now).RecvWindow
+		if next < edge {
+			t.Fatalf("after %d segments the edge went from %d to %d", i+1, edge, next)
+		}
+		edge = next
+		if i%5 == 0 {
+			s.recv.Read(make([]byte, 900))
+			s.Consumed(s.now)
+		}
+	}
+}
+
+// RFC 9293, section 3.7.4.
+func TestNagle(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{})
+	s.write(100)
+	s.want("nothing is outstanding", data(1, 100, 1)...)
+	s.write(100)
+	s.want("Nagle holds a small segment")
+	s.after(50 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 101)
+	s.want("until all is acknowledged", data(101, 100, 1)...)
+	s.SetNoDelay(true)
+	s.write(100)
+	s.want("not with TCP_NODELAY", data(201, 100, 1)...)
+}
+
+// RFC 9293, section 3.8.6.3, and RFC 5681, section 4.2.
+func TestDelayedACK(t *testing.T) {
+	s := established(t, tcp.Config{DelayedACK: 200 * time.Millisecond}, wire.Options{})
+	at := 1
+	next := func(n int) {
+		s.in(wire.ACK, at, n, 1)
+		at += n
+	}
+	for range 16 { // the first phase: at once
+		next(1000)
+		s.out()
+	}
+	next(1000)
+	s.want("one segment waits")
+	if got := s.wait(); got != 200*time.Millisecond {
+		t.Errorf("for %v, want 200ms", got)
+	}
+	s.want("then it is acknowledged", ". 1:1(0) ack 17001")
+	next(1000)
+	next(1000)
+	s.want("the second is not delayed", ". 1:1(0) ack 19001")
+	for range 5 {
+		next(1000)
+	}
+	s.want("a batch of five", ". 1:1(0) ack 21001", ". 1:1(0) ack 23001")
+	s.in(wire.ACK, at+1000, 1000, 1)
+	s.in(wire.ACK, at+2000, 1000, 1)
+	s.want("each out-of-order segment owes one", ". 1:1(0) ack 24001", ". 1:1(0) ack 24001")
+	next(1000)
+	s.want("the fill at once", ". 1:1(0) ack 27001")
+}
+
+func TestDataCarriesTheACK(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{})
+	for i := range 20 {
+		s.in(wire.ACK, 1+10*i, 10, 1)
+		s.out()
+	}
+	s.in(wire.ACK, 201, 10, 1)
+	s.write(10)
+	s.want("data with the ACK", ". 1:11(10) ack 211")
+	s.in(wire.ACK, 211, 0, 11)
+	if s.Deadline() != mono.Never {
+		t.Error("an ACK is still owed")
+	}
+}
+
+// RFC 2018, section 4: the block of the latest segment first, then the others.
+func TestSACKBlocks(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{Has: wire.HasSACKPermitted})
+	for _, tt := range []struct {
+		at   int
+		want string
+	}{
+		{1001, "sack 1001:2001"},
+		{2001, "sack 1001:3001"},
+		{4001, "sack 4001:5001 1001:3001"},
+		{3001, "sack 1001:5001"},
+		{7001, "sack 7001:8001 1001:5001"},
+		{1001, "sack 1001:5001 7001:8001"},
+	} {
+		s.in(wire.ACK, tt.at, 1000, 1)
+		s.want("the latest first", ". 1:1(0) ack 1 win 65535 <nop,nop,"+tt.want+">")
+	}
+	s.in(wire.ACK, 1, 1000, 1)
+	got := s.out()
+	if len(got) != 1 {
+		t.Fatalf("got %q", got)
+	}
+	if s.recv.Len() != 5000 {
+		t.Errorf("%d octets to read, want 5000", s.recv.Len())
+	}
+}
