@@ -33,7 +33,7 @@ func (c *Conn) CloseRead(now mono.Time) {
 // new data is received after CLOSE is called, its TCP SHOULD send a RST to show that data
 // was lost." https://www.rfc-editor.org/rfc/rfc1122.html#page-88
 func (c *Conn) Close(now mono.Time) {
-	unread := c.p.Recv.Len() > 0
+	unread := !c.life.readShut && c.p.Recv.Len() > 0
 	c.life.closed = true
 	c.CloseRead(now)
 	switch c.state {

@@ -1,0 +1,96 @@
+package reno_test
+
+import (
+	"testing"
+
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/congestion/reno"
+)
+
+func newFlow(cwnd, ssthresh int) (*congestion.Flow, congestion.Algorithm) {
+	f := &congestion.Flow{MSS: 1000, IW: 10_000}
+	f.SetCwnd(cwnd)
+	f.SetSsthresh(ssthresh)
+	a := reno.New()
+	a.Init(f, 0)
+	return f, a
+}
+
+func ack(n int) *congestion.Ack {
+	return &congestion.Ack{Acked: n, CumAcked: n, CwndLimited: true}
+}
+
+// O2 with an ACK for each segment: the window doubles a round.
+func TestSlowStartPerSegment(t *testing.T) {
+	f, a := newFlow(10_000, congestion.SsthreshMax)
+	for _, want := range []int{20_000, 40_000, 80_000, 160_000, 320_000} {
+		for range f.Cwnd() / 1000 {
+			a.OnAck(f, ack(1000))
+		}
+		if f.Cwnd() != want {
+			t.Fatalf("cwnd = %d, want %d", f.Cwnd(), want)
+		}
+	}
+}
+
+// RFC 3465, section 2.2: one ACK adds at most L segments.
+func TestSlowStartLimitsOneACK(t *testing.T) {
+	f, a := newFlow(10_000, congestion.SsthreshMax)
+	a.OnAck(f, ack(9000))
+	if f.Cwnd() != 12_000 {
+		t.Errorf("cwnd = %d, want 12000", f.Cwnd())
+	}
+}
+
+// O2: from 20000 in avoidance, 20 ACKs of 1000 octets give 21000, and no sooner.
+func TestAvoidance(t *testing.T) {
+	f, a := newFlow(20_000, 20_000)
+	for range 19 {
+		a.OnAck(f, ack(1000))
+	}
+	if f.Cwnd() != 20_000 {
+		t.Errorf("after 19 ACKs cwnd = %d, want 20000", f.Cwnd())
+	}
+	a.OnAck(f, ack(1000))
+	if f.Cwnd() != 21_000 {
+		t.Errorf("after 20 ACKs cwnd = %d, want 21000", f.Cwnd())
+	}
+}
+
+// O3: ssthresh = max(FlightSize/2, 2*SMSS).
+func TestCongestion(t *testing.T) {
+	for _, tt := range []struct{ flight, want int }{{20_000, 10_000}, {3000, 2000}, {0, 2000}} {
+		f, a := newFlow(20_000, congestion.SsthreshMax)
+		a.OnCongestion(f, &congestion.Congestion{Cause: congestion.CauseLoss, Flight: tt.flight})
+		if f.Ssthresh() != tt.want || f.Cwnd() != tt.want {
+			t.Errorf("flight %d: ssthresh %d, cwnd %d; want %d", tt.flight, f.Ssthresh(), f.Cwnd(), tt.want)
+		}
+	}
+}
+
+func TestIdleKeepsSsthresh(t *testing.T) {
+	f, a := newFlow(50_000, 40_000)
+	a.OnCongestion(f, &congestion.Congestion{Cause: congestion.CauseIdle})
+	if f.Cwnd() != 10_000 || f.Ssthresh() != 40_000 {
+		t.Errorf("cwnd %d, ssthresh %d; want 10000, 40000", f.Cwnd(), f.Ssthresh())
+	}
+}
+
+func TestNoGrowthWithoutNeed(t *testing.T) {
+	for _, news := range []congestion.Ack{{CumAcked: 5000}, {CumAcked: 5000, CwndLimited: true, InRecovery: true}} {
+		f, a := newFlow(10_000, congestion.SsthreshMax)
+		a.OnAck(f, &news)
+		if f.Cwnd() != 10_000 {
+			t.Errorf("%+v: cwnd = %d, want 10000", news, f.Cwnd())
+		}
+	}
+}
+
+func BenchmarkOnAck(b *testing.B) {
+	f, a := newFlow(20_000, 20_000)
+	news := ack(1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		a.OnAck(f, news)
+	}
+}
