@@ -148,6 +148,9 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 	if c.board.len() == 0 {
 		c.timers[timerRetransmit] = mono.Never
 		c.life.stalledAt = mono.Never
+		if c.timers[timerShrink] == mono.Never && c.board.bulky() {
+			c.timers[timerShrink] = now.Add(shrinkIdle)
+		}
 	} else {
 		// "When an ACK is received that acknowledges new data, restart the retransmission
 		// timer" (RFC 6298, 5.3), but in NewReno's recovery the first time only.

@@ -80,7 +80,14 @@ func (b *scoreboard) pop() {
 	b.head = (b.head + 1) & (len(b.ring) - 1)
 	b.n--
 	b.hint = max(0, b.hint-1)
-	if b.n == 0 && len(b.ring) > boardIdleMax {
+}
+
+// bulky says that nothing is on its way and that the ring is larger than worth keeping.
+func (b *scoreboard) bulky() bool { return b.n == 0 && len(b.ring) > boardIdleMax }
+
+// shrink gives the ring of a bulky scoreboard to the garbage collector.
+func (b *scoreboard) shrink() {
+	if b.bulky() {
 		b.ring, b.head = nil, 0
 	}
 }

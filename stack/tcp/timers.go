@@ -16,6 +16,7 @@ const (
 	timerKeepalive
 	timerUser  // RFC 9293's user timeout
 	timerClose // FIN-WAIT-2 without an application, and TIME-WAIT
+	timerShrink // the memory that a busy scoreboard needed is given back when idle
 	timerCount
 )
 
@@ -40,6 +41,21 @@ func (c *Conn) Tick(now mono.Time) {
 	if c.due(timerClose, now) {
 		c.end(None)
 	}
+	if c.due(timerShrink, now) {
+		c.onShrink(now)
+	}
+}
+
+// shrinkIdle is how long a connection is idle before it gives up memory that it would need
+// again at once if it were not.
+const shrinkIdle = time.Second
+
+func (c *Conn) onShrink(now mono.Time) {
+	if idle := c.snd.sentAt.Add(shrinkIdle); now < idle {
+		c.timers[timerShrink] = idle
+		return
+	}
+	c.board.shrink()
 }
 
 // due says whether t has expired, and disarms it if so.
