@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// checker looks at everything that happens in a scenario, and has it fail when a rule is
+// broken. What it knows of a connection is what went over the wire, and tcp.View.
+type checker struct {
+	s     *scenario
+	wires []wireSide // of flow i: client at 2i, server at 2i+1
+	touch []int      // indexes of wires that sent something since the step began
+
+	second  mono.Time // the virtual second being counted
+	packets int       // sent in it
+	moved   int64     // octets that the applications had read or written when it began
+}
+
+// wireSide is what one end of a connection has said on the wire.
+type wireSide struct {
+	app      *app
+	syn      bool // sent a SYN
+	iss      seq.Num
+	scales   bool // its SYN offered window scaling
+	scale    uint8
+	nxt      seq.Num // behind the last octet sent
+	sent     bool    // there was any
+	fresh    bool    // octets not sent before were sent in this step
+	edge     seq.Num // right edge of the window it offered
+	hasEdge  bool
+	finished bool // both ends are gone, and it may say no more
+}
+
+// stormMax is the most packets a connection sends in a second in which its applications
+// neither read nor wrote: what a window of small segments is sent again in, and a thousand.
+const stormMax = 5000
+
+func newChecker(s *scenario) *checker {
+	c := &checker{s: s}
+	for _, f := range s.flows {
+		c.wires = append(c.wires, wireSide{app: &f.client}, wireSide{app: &f.server})
+	}
+	return c
+}
+
+// sent looks at a packet.
+func (c *checker) sent(h *host, frame []byte) {
+	c.count()
+	var seg wire.Segment
+	if !parse(frame, &seg) {
+		c.s.fail("host %c sent what is not TCP", 'a'+h.id)
+		return
+	}
+	port, side := seg.SrcPort, 0
+	if h == c.s.b {
+		port, side = seg.DstPort, 1
+	}
+	i := 2*(int(port)-portFirst) + side
+	if i < 0 || i >= len(c.wires) {
+		return // an answer to a corrupted packet
+	}
+	w, peer := &c.wires[i], &c.wires[i^1]
+	w.look(c.s, &seg, peer)
+	c.touch = append(c.touch, i)
+}
+
+// look checks a segment against what was sent before.
+func (w *wireSide) look(s *scenario, seg *wire.Segment, peer *wireSide) {
+	if seg.Flags.Has(wire.RST) {
+		return
+	}
+	if seg.Flags.Has(wire.SYN) {
+		if w.syn && seg.SEQ != w.iss {
+			s.fail("%v: another SYN: %d, was %d", w.app, seg.SEQ, w.iss)
+		}
+		w.syn, w.iss = true, seg.SEQ
+		w.scales, w.scale = seg.Opt.Has&wire.HasWScale != 0, seg.Opt.WScale
+	}
+	end := seg.SEQ.Add(seg.LEN())
+	if seg.LEN() > 0 && (!w.sent || w.nxt.Less(end)) {
+		if w.sent && seg.SEQ != w.nxt && !seg.SEQ.Less(w.nxt) {
+			s.fail("%v: octets %d to %d were never sent", w.app, w.nxt, seg.SEQ)
+		}
+		w.nxt, w.sent = end, true
+		w.fresh = w.fresh || !seg.Flags.Has(wire.SYN)
+	}
+	if !seg.Flags.Has(wire.ACK) {
+		return
+	}
+	if peer.sent && peer.nxt.Less(seg.ACK) {
+		s.fail("%v: acknowledges %d, and only %d was sent", w.app, seg.ACK, peer.nxt)
+	}
+	w.window(s, seg, peer)
+}
+
+// window: "A TCP receiver SHOULD NOT shrink the window, i.e., move the right window edge to
+// the left" (RFC 9293, section 3.8.6).
+func (w *wireSide) window(s *scenario, seg *wire.Segment, peer *wireSide) {
+	octets := int(seg.WND)
+	if w.scales && peer.scales && !seg.Flags.Has(wire.SYN) {
+		octets <<= w.scale
+	}
+	edge := seg.ACK.Add(octets)
+	if w.hasEdge && edge.Less(w.edge) {
+		s.fail("%v: the window's right edge went back by %d octets", w.app, w.edge.Sub(edge))
+	}
+	w.edge, w.hasEdge = edge, true
+}
+
+// count bounds what is sent while nothing is achieved.
+func (c *checker) count() {
+	c.packets++
+	if c.s.now < c.second.Add(time.Second) {
+		return
+	}
+	moved := int64(0)
+	c.s.ends(func(a *app) { moved += a.read + a.written })
+	if limit := stormMax * len(c.s.flows); c.packets > limit && moved == c.moved {
+		c.s.fail("%d packets since %v, and not an octet read or written", c.packets, time.Duration(c.second))
+	}
+	c.second, c.packets, c.moved = c.s.now, 0, moved
+}
+
+// stepped compares what a host has sent with what its connections say.
+func (c *checker) stepped(h *host) {
+	for _, i := range c.touch {
+		w := &c.wires[i]
+		if w.fresh {
+			w.fresh = false
+			w.limits(c.s)
+		}
+	}
+	c.touch = c.touch[:0]
+}
+
+// limits: new data was sent, so what is in flight fits the windows.
+func (w *wireSide) limits(s *scenario) {
+	conn := w.app.conn
+	if conn == nil {
+		return
+	}
+	state := conn.TCP().State()
+	if !state.Synchronized() || state == tcp.StateTimeWait {
+		return
+	}
+	v := conn.TCP().View()
+	una, nxt := seq.Num(v.UNA), seq.Num(v.NXT)
+	if nxt.Less(una) {
+		s.fail("%v: UNA %d is beyond NXT %d", w.app, una, nxt)
+	}
+	if v.Board == 0 && una != nxt {
+		s.fail("%v: %d octets are unacknowledged, and no segment is on its way", w.app, nxt.Sub(una))
+	}
+	if v.Pipe < 0 || v.Pipe > nxt.Sub(una) {
+		s.fail("%v: %d octets in flight, of %d unacknowledged", w.app, v.Pipe, nxt.Sub(una))
+	}
+	if over := nxt.Sub(una.Add(v.Window)); over > 0 {
+		s.fail("%v: sent %d octets beyond the peer's window of %d", w.app, over, v.Window)
+	}
+	limit := v.Cwnd + 1 // a FIN is not counted
+	if !v.SACK {
+		limit += 2 * v.MSS // limited transmit
+	}
+	if v.Pipe > max(limit, v.MSS+1) && v.Board > 1 {
+		s.fail("%v: %d octets in flight, more than cwnd %d", w.app, v.Pipe, v.Cwnd)
+	}
+}
+
+// ended checks a scenario that has come to rest: nothing will ever happen in it again.
+func (c *checker) ended() {
+	s := c.s
+	for _, h := range s.hosts {
+		if h.dead {
+			continue
+		}
+		if st := h.eng.Stats(); st.Conns != 0 || st.TimeWaits != 0 || st.HalfOpen != 0 {
+			s.fail("host %c is left with %d connections, %d in TIME-WAIT, %d half open",
+				'a'+h.id, st.Conns, st.TimeWaits, st.HalfOpen)
+		}
+		if d := h.eng.Deadline(); d != mono.Never {
+			s.fail("host %c still has a timer, at %v", 'a'+h.id, time.Duration(d-h.origin))
+		}
+	}
+	for _, f := range s.flows {
+		c.outcome(f)
+	}
+}
+
+// outcome: a connection that nobody broke off has carried everything.
+func (c *checker) outcome(f *flow) {
+	s := c.s
+	for _, a := range []*app{&f.client, &f.server} {
+		if a.host.dead {
+			return
+		}
+		if a.conn != nil && !a.ended && !a.closed {
+			s.fail("%v: the connection never ended", a)
+		}
+	}
+	if s.cfg.unlikely && (f.client.cause != tcp.None || f.server.cause != tcp.None || !f.server.opened) {
+		return
+	}
+	if f.client.does.breaks() || f.server.does.breaks() {
+		return
+	}
+	for _, a := range []*app{&f.client, &f.server} {
+		peer := &f.server
+		if a == peer {
+			peer = &f.client
+		}
+		switch {
+		case a.cause != tcp.None:
+			s.fail("%v: ended: %v", a, a.cause)
+		case a.written != a.does.write:
+			s.fail("%v: wrote %d octets of %d", a, a.written, a.does.write)
+		case !a.readDone:
+			s.fail("%v: did not see the end of the stream", a)
+		case a.read != peer.written && !a.readShut:
+			s.fail("%v: read %d octets of %d", a, a.read, peer.written)
+		}
+	}
+}
+
+// breaks says whether the application ends the connection before all is through.
+func (b *behaviour) breaks() bool { return b.ending >= endClose }

@@ -1,0 +1,297 @@
+package sim
+
+import (
+	"fmt"
+	"hash/crc32"
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/engine"
+)
+
+// network is hosts, the paths between them, and the time. Nothing in it runs by itself: run
+// takes the next event, until there is none.
+type network struct {
+	now     mono.Time
+	events  eventHeap
+	calls   []func(now mono.Time) // of eventCall
+	spare   []int32               // free entries of calls
+	packets packets
+	hosts   []*host
+	paths   []*path
+	seed    uint64
+	digest  uint64
+	steps   uint64
+	trace   trace
+	pattern *pattern
+	buf     [64 << 10]byte // what applications read into
+	watch   watcher        // nil: nobody looks
+	err     error          // the first broken rule; run stops
+}
+
+// watcher is told what happens, to check it or to measure.
+type watcher interface {
+	// sent is called for each packet that a host sends, before anything happens to it.
+	sent(h *host, frame []byte)
+	// stepped is called after a host has done all it has to do for now.
+	stepped(h *host)
+}
+
+// host is an engine with its port.
+type host struct {
+	net    *network
+	id     int16
+	addr   netip.Addr
+	eng    *engine.Engine
+	port   *port
+	origin mono.Time // the host's clock shows the network's time and this
+	out    int16     // the path that its packets take
+	dirty  bool      // must be stepped
+	wakeAt mono.Time // when it is to be woken; mono.Never: not at all
+	dead   bool      // it was switched off: it neither hears nor speaks
+}
+
+// stepsMax bounds what a host does at one moment: 64 packets and 256 frames a step make it
+// 16 million packets, far beyond what any queue holds.
+const stepsMax = 1 << 16
+
+func newNetwork(seed uint64) *network {
+	n := &network{seed: seed}
+	n.pattern = newPattern(n.rand(streamPattern))
+	return n
+}
+
+// rand returns a source of the network's seed; each use has its stream.
+func (n *network) rand(stream uint64) *rand.Rand { return rand.New(rand.NewPCG(n.seed, stream)) }
+
+// The streams of a seed.
+const (
+	streamPath    = 1 << 32
+	streamApp     = 2 << 32
+	streamStart   = 3 << 32
+	streamKey     = 4 << 32
+	streamPattern = 5 << 32
+)
+
+// hostConfig says what a host is like.
+type hostConfig struct {
+	addr     netip.Addr
+	engine   engine.Config
+	mtu      int           // 1500 if 0
+	txFrames int           // 1024 if 0
+	txSlow   time.Duration // how long a frame is in use after it was sent
+	origin   mono.Time
+}
+
+// addHost adds a host that has no path yet.
+func (n *network) addHost(cfg hostConfig) *host {
+	h := &host{net: n, id: int16(len(n.hosts)), addr: cfg.addr, origin: cfg.origin, out: -1, wakeAt: mono.Never}
+	if cfg.txFrames == 0 {
+		cfg.txFrames = 1024
+	}
+	if cfg.mtu == 0 {
+		cfg.mtu = 1500
+	}
+	h.port = newPort(h, cfg.txFrames, cfg.txSlow)
+	mac := [6]byte{2, 0, 0, 0, 0, byte(h.id) + 1}
+	cfg.engine.Addrs = engine.NewAddrSet(cfg.addr)
+	h.eng = engine.New(cfg.engine, h.port, &engine.StaticRouter{
+		Hop: engine.Hop{LocalMAC: mac, RemoteMAC: [6]byte{2, 0, 0, 0, 0, 0xff}, MTU: cfg.mtu, Src: cfg.addr},
+	})
+	n.hosts = append(n.hosts, h)
+	return h
+}
+
+// join lays a path from a host to another. All that the first sends takes it.
+func (n *network) join(from, to *host, cfg PathConfig) *path {
+	l := &path{cfg: cfg, to: to.id, rng: n.rand(streamPath + uint64(len(n.paths)))}
+	from.out = int16(len(n.paths))
+	n.paths = append(n.paths, l)
+	return l
+}
+
+// clock is the host's own time.
+func (h *host) clock() mono.Time { return h.net.now + h.origin }
+
+// after has f called when d has passed, and the hosts stepped that it touches.
+func (n *network) after(d time.Duration, f func(now mono.Time)) {
+	i := int32(len(n.calls))
+	if k := len(n.spare); k > 0 {
+		i = n.spare[k-1]
+		n.spare = n.spare[:k-1]
+		n.calls[i] = f
+	} else {
+		n.calls = append(n.calls, f)
+	}
+	n.events.put(event{at: n.now.Add(d), kind: eventCall, ref: i})
+}
+
+// fail records that a rule was broken. The first one counts.
+func (n *network) fail(format string, args ...any) {
+	if n.err == nil {
+		n.err = fmt.Errorf("at %v: %s", time.Duration(n.now), fmt.Sprintf(format, args...))
+	}
+}
+
+// run lets time pass until end, or until nothing will ever happen again, or a rule is broken.
+func (n *network) run(end mono.Time) {
+	for n.err == nil {
+		t := n.events.next()
+		if t > end || t == mono.Never {
+			if end != mono.Never {
+				n.now = max(n.now, end)
+			}
+			return
+		}
+		n.now = t
+		for n.events.next() == t {
+			n.handle(n.events.take())
+		}
+		for _, h := range n.hosts {
+			if h.dirty && !h.dead {
+				h.step()
+			}
+		}
+	}
+}
+
+func (n *network) handle(e event) {
+	switch e.kind {
+	case eventArrive:
+		n.arrive(e.ref)
+	case eventWake:
+		h := n.hosts[e.ref]
+		if h.wakeAt == e.at {
+			h.wakeAt = mono.Never
+			h.dirty = true
+		}
+	case eventTX:
+		h := n.hosts[e.arg]
+		h.port.credit += int(e.ref)
+		h.dirty = true
+	case eventCall:
+		f := n.calls[e.ref]
+		n.calls[e.ref] = nil
+		n.spare = append(n.spare, e.ref)
+		f(n.now)
+	}
+}
+
+// send puts a packet onto the path of its host.
+func (n *network) send(h *host, i int32) {
+	p := &n.packets.all[i]
+	frame := p.buf[:p.n]
+	if n.watch != nil {
+		n.watch.sent(h, frame)
+	}
+	n.sum(uint64(n.now), uint64(h.id)<<32|uint64(crc32.Checksum(frame, castagnoli)))
+	l := n.paths[h.out]
+	v := l.put(n.now, frame)
+	n.trace.add(n.now, h.id, frame, &v)
+	if v.dropped {
+		n.packets.drop(i, placeFlying)
+		return
+	}
+	p.sent, p.path = n.now, h.out
+	if v.mark && markCE(frame) {
+		l.stats.Marked++
+	}
+	if v.again != mono.Never {
+		n.duplicate(i, v.again)
+	}
+	if v.corrupt {
+		n.packets.all[i].broken = true
+		frame[l.rng.IntN(len(frame))] ^= byte(1 + l.rng.IntN(255))
+	}
+	n.events.put(event{at: v.arrives, kind: eventArrive, ref: i})
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// duplicate has a copy of packet i arrive at a time.
+func (n *network) duplicate(i int32, at mono.Time) {
+	j, ok := n.packets.get(placeFlying)
+	if !ok {
+		return
+	}
+	from, to := &n.packets.all[i], &n.packets.all[j]
+	to.n = copy(to.buf, from.buf[:from.n])
+	to.sent, to.path = from.sent, from.path
+	n.events.put(event{at: at, kind: eventArrive, ref: j})
+}
+
+// arrive hands a packet to the host at the end of its path.
+func (n *network) arrive(i int32) {
+	p := &n.packets.all[i]
+	l := n.paths[p.path]
+	h := n.hosts[l.to]
+	if h.dead {
+		n.packets.drop(i, placeFlying)
+		return
+	}
+	l.stats.Delivered++
+	n.sum(uint64(n.now), uint64(p.path)<<32|uint64(p.n))
+	n.packets.move(i, placeFlying, placeWaiting)
+	h.port.arrive(i)
+	h.dirty = true
+}
+
+// sum adds to the digest of all that was sent and arrived, and when.
+func (n *network) sum(a, b uint64) {
+	hi, lo := bits.Mul64(n.digest^a^0x9e3779b97f4a7c15, b^0xd6e8feb86659fd93)
+	n.digest = hi ^ lo + n.digest<<1
+}
+
+// step has the host do all there is to do at this moment, and settles when it is next woken.
+func (h *host) step() {
+	n := h.net
+	h.dirty = false
+	for i := 0; h.eng.Step(h.clock()); i++ {
+		n.steps++
+		if i == stepsMax {
+			n.fail("host %c does not come to rest", 'a'+h.id)
+			return
+		}
+	}
+	n.steps++
+	if n.watch != nil {
+		n.watch.stepped(h)
+	}
+	next := h.eng.Deadline()
+	if next == mono.Never {
+		return
+	}
+	next -= h.origin
+	if next <= n.now {
+		n.fail("host %c: the engine is due at %v and does nothing", 'a'+h.id, time.Duration(next))
+		return
+	}
+	if next < h.wakeAt {
+		h.wakeAt = next
+		n.events.put(event{at: next, kind: eventWake, ref: int32(h.id)})
+	}
+}
+
+// close ends the network: engines, ports, and what flies. It says what is missing.
+func (n *network) close() error {
+	for _, h := range n.hosts {
+		h.eng.Close(h.clock())
+	}
+	for n.events.len() > 0 {
+		if e := n.events.take(); e.kind == eventArrive {
+			n.packets.drop(e.ref, placeFlying)
+		}
+	}
+	for _, h := range n.hosts {
+		if err := h.port.Close(); err != nil {
+			return err
+		}
+	}
+	if out := n.packets.out(); out != 0 {
+		return fmt.Errorf("sim: close: BUG: %d frames are missing", out)
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/queue"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+)
+
+// Where everybody is: the clients on host a, the servers on host b. Flow i comes from port
+// portFirst + i.
+const (
+	portServer = 80
+	portFirst  = 10000
+)
+
+// flow is one connection and the applications at its ends.
+type flow struct {
+	name   string
+	index  int
+	start  time.Duration
+	client app
+	server app
+	option engine.Options // of the client
+}
+
+// flowConfig says what a flow does.
+type flowConfig struct {
+	start          time.Duration
+	client, server behaviour
+	option         engine.Options
+}
+
+// hostOptions is what the hosts of a scenario are like.
+type hostOptions struct {
+	tcp                    tcp.Config
+	recvBuffer, sendBuffer int
+	noDelay                bool
+	mtu                    int
+	txFrames               int
+	txSlow                 time.Duration
+	origin                 mono.Time
+}
+
+// scenarioConfig is two hosts, the paths between them, and flows from a to b.
+type scenarioConfig struct {
+	seed     uint64
+	a, b     hostOptions
+	there    PathConfig // from a to b
+	back     PathConfig
+	v6       bool
+	flows    []flowConfig
+	unlikely bool // connections may fail: the paths are that bad
+}
+
+// scenario is a network at work.
+type scenario struct {
+	*network
+	cfg   scenarioConfig
+	a, b  *host
+	flows []*flow
+	pool  queue.Pool
+	check *checker
+}
+
+// newScenario builds what cfg describes. Nothing happens before run.
+func newScenario(cfg scenarioConfig) *scenario {
+	s := &scenario{network: newNetwork(cfg.seed), cfg: cfg}
+	addr := [2]netip.Addr{netip.MustParseAddr("10.77.0.1"), netip.MustParseAddr("10.77.0.2")}
+	if cfg.v6 {
+		addr = [2]netip.Addr{netip.MustParseAddr("fd77::1"), netip.MustParseAddr("fd77::2")}
+	}
+	s.a = s.addHost(s.hostConfig(addr[0], &cfg.a))
+	s.b = s.addHost(s.hostConfig(addr[1], &cfg.b))
+	s.join(s.a, s.b, cfg.there)
+	s.join(s.b, s.a, cfg.back)
+	_, err := s.b.eng.Listen(engine.ListenConfig{
+		Local:    netip.AddrPortFrom(netip.Addr{}, portServer),
+		Acceptor: (*acceptor)(s),
+		Options:  engine.Options{NoDelay: cfg.b.noDelay},
+	})
+	if err != nil {
+		s.fail("listen: %v", err)
+	}
+	for i := range cfg.flows {
+		s.addFlow(i, &cfg.flows[i])
+	}
+	s.check = newChecker(s)
+	s.watch = s.check
+	return s
+}
+
+func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
+	var key [16]byte
+	rng := s.rand(streamKey + uint64(len(s.hosts)))
+	for i := range key {
+		key[i] = byte(rng.Uint32())
+	}
+	return hostConfig{
+		addr: addr, mtu: o.mtu, txFrames: o.txFrames, txSlow: o.txSlow, origin: o.origin,
+		engine: engine.Config{
+			TCP: o.tcp, Key: key, Pool: &s.pool, RecvBuffer: o.recvBuffer, SendBuffer: o.sendBuffer,
+		},
+	}
+}
+
+func (s *scenario) addFlow(i int, c *flowConfig) {
+	f := &flow{name: fmt.Sprint(i), index: i, start: c.start, option: c.option}
+	f.option.NoDelay = s.cfg.a.noDelay
+	seed := uint64(2 * i)
+	f.client = app{
+		net: s.network, host: s.a, flow: f, client: true, does: c.client,
+		sends: seed * 7919, reads: (seed + 1) * 7919, rng: s.rand(streamApp + seed),
+	}
+	f.server = app{
+		net: s.network, host: s.b, flow: f, does: c.server,
+		sends: (seed + 1) * 7919, reads: seed * 7919, rng: s.rand(streamApp + seed + 1),
+	}
+	s.flows = append(s.flows, f)
+	s.after(f.start, func(mono.Time) {
+		f.client.dial(netip.AddrPortFrom(s.b.addr, portServer), uint16(portFirst+i), f.option)
+	})
+}
+
+// acceptor hands an accepted connection to the application of its flow.
+type acceptor scenario
+
+// Full is never so.
+func (s *acceptor) Full() bool { return false }
+
+// Accept finds the flow by the client's port.
+func (s *acceptor) Accept(c *engine.Conn) {
+	i := int(c.RemoteAddr().Port()) - portFirst
+	if i < 0 || i >= len(s.flows) || s.flows[i].server.conn != nil {
+		s.fail("accepted a connection from %v that nobody opened", c.RemoteAddr())
+		return
+	}
+	s.flows[i].server.accept(c)
+}
+
+// ends calls f for both applications of each flow.
+func (s *scenario) ends(f func(a *app)) {
+	for _, fl := range s.flows {
+		f(&fl.client)
+		f(&fl.server)
+	}
+}
+
+// finish ends a scenario that has run to its end, and returns the first rule broken.
+func (s *scenario) finish() error {
+	if s.err == nil {
+		s.check.ended()
+	}
+	if s.err != nil {
+		return s.err
+	}
+	if err := s.close(); err != nil {
+		return err
+	}
+	if n := s.pool.InUse(); n != 0 {
+		return fmt.Errorf("%d octets of buffers are in use after the end", n)
+	}
+	return nil
+}
