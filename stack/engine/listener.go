@@ -108,11 +108,11 @@ func (e *Engine) listening(dst netip.Addr, port uint16) *Listener {
 	if l := e.listeners[listenKey{dst, port}]; l != nil {
 		return l
 	}
-	any := netip.IPv6Unspecified()
+	wild := netip.IPv6Unspecified()
 	if dst.Is4() {
-		any = netip.IPv4Unspecified()
+		wild = netip.IPv4Unspecified()
 	}
-	if l := e.listeners[listenKey{any, port}]; l != nil {
+	if l := e.listeners[listenKey{wild, port}]; l != nil {
 		return l
 	}
 	return e.listeners[listenKey{netip.Addr{}, port}]

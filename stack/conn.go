@@ -1,0 +1,298 @@
+package stack
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/engine"
+)
+
+// Conn is a TCP connection. It implements net.Conn, with the semantics and the errors of
+// net.TCPConn, and is safe for concurrent use: reads are serialised among each other, and
+// so are writes.
+type Conn struct {
+	s             *Stack
+	w             *worker
+	c             *engine.Conn
+	local, remote net.TCPAddr
+
+	rd, wr    gate
+	closed    atomic.Bool
+	readShut  atomic.Bool
+	writeShut atomic.Bool
+	linger    atomic.Int64 // seconds; less than zero is in the background
+}
+
+var (
+	_ net.Conn      = (*Conn)(nil)
+	_ io.ReaderFrom = (*Conn)(nil)
+	_ io.WriterTo   = (*Conn)(nil)
+)
+
+func (s *Stack) newConn(w *worker) *Conn {
+	c := &Conn{s: s, w: w}
+	c.rd.init()
+	c.wr.init()
+	c.linger.Store(-1)
+	return c
+}
+
+// bind joins c to its connection. It is called on the worker, or before anyone else knows c.
+func (c *Conn) bind(ec *engine.Conn) {
+	c.c = ec
+	c.local, c.remote = tcpAddr(ec.LocalAddr()), tcpAddr(ec.RemoteAddr())
+}
+
+func tcpAddr(a netip.AddrPort) net.TCPAddr {
+	return net.TCPAddr{IP: a.Addr().AsSlice(), Zone: a.Addr().Zone(), Port: int(a.Port())}
+}
+
+// ConnEvent is called by the worker when something happened.
+func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
+	if e&(engine.Readable|engine.Closed) != 0 && c.rd.waiting.Load() && c.readable() {
+		c.rd.open()
+		c.w.woke = true
+	}
+	if e&(engine.Writable|engine.Open|engine.Closed) != 0 && c.wr.waiting.Load() && c.writable() {
+		c.wr.open()
+		c.w.woke = true
+	}
+}
+
+// LocalAddr returns our address, a *net.TCPAddr.
+func (c *Conn) LocalAddr() net.Addr { return &c.local }
+
+// RemoteAddr returns the peer's address, a *net.TCPAddr.
+func (c *Conn) RemoteAddr() net.Addr { return &c.remote }
+
+// Read reads into b what has arrived, and waits until something has. io.EOF is the end of
+// the peer's data.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.read(b)
+	if err != nil && err != io.EOF {
+		err = c.opError("read", err)
+	}
+	return n, err
+}
+
+func (c *Conn) read(b []byte) (int, error) {
+	c.rd.mu.Lock()
+	defer c.rd.mu.Unlock()
+	for {
+		if c.closed.Load() {
+			return 0, net.ErrClosed
+		}
+		if c.rd.expired() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if len(b) == 0 {
+			return 0, nil
+		}
+		// What the status says of the data was true before it was stored: look at it first.
+		status := c.c.Status()
+		if n := c.c.Recv().Read(b); n > 0 {
+			if c.c.Recv().UpdateDue() {
+				c.c.PostRead()
+			}
+			return n, nil
+		}
+		switch {
+		case c.closed.Load():
+			return 0, net.ErrClosed
+		case status.PeerFinished(), c.readShut.Load():
+			return 0, io.EOF
+		case status.Gone():
+			if status.Cause() == engine.None {
+				return 0, io.EOF
+			}
+			return 0, c.goneError("read", status)
+		}
+		c.rd.wait(c.readable)
+	}
+}
+
+// readable says whether a reader need not wait.
+func (c *Conn) readable() bool {
+	s := c.c.Status()
+	return c.c.Recv().Len() > 0 || s.PeerFinished() || s.Gone() ||
+		c.closed.Load() || c.readShut.Load() || c.rd.expired()
+}
+
+// Write writes all of b, which is copied, and waits for space as long as there is too
+// little. It returns how much was taken when it fails.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.write(b)
+	if err != nil {
+		err = c.opError("write", err)
+	}
+	return n, err
+}
+
+func (c *Conn) write(b []byte) (int, error) {
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	written := 0
+	for {
+		status := c.c.Status()
+		switch {
+		case c.closed.Load():
+			return written, net.ErrClosed
+		case c.wr.expired():
+			return written, os.ErrDeadlineExceeded
+		case c.writeShut.Load():
+			return written, sysError("write", syscall.EPIPE)
+		case status.Gone():
+			return written, c.goneError("write", status)
+		}
+		if n := c.c.Send().Write(b[written:]); n > 0 {
+			written += n
+			c.c.PostWrite()
+		}
+		if written == len(b) {
+			return written, nil
+		}
+		c.wr.wait(c.writable)
+	}
+}
+
+// writable says whether a writer need not wait. It is woken when there is space worth it, a
+// quarter of the queue, not for each segment that is acknowledged.
+func (c *Conn) writable() bool {
+	q, s := c.c.Send(), c.c.Status()
+	return 4*q.Space() >= q.Limit() || s.Gone() ||
+		c.closed.Load() || c.writeShut.Load() || c.wr.expired()
+}
+
+// goneError says why the connection is gone.
+func (c *Conn) goneError(call string, s engine.Status) error {
+	if s.Cause() == engine.Aborted && c.s.closed.Load() {
+		return net.ErrClosed
+	}
+	return causeError(call, s.Cause())
+}
+
+// opError wraps an error of this connection.
+func (c *Conn) opError(op string, err error) error {
+	return opError(op, &c.local, &c.remote, err)
+}
+
+// Close ends the connection. What was written is still sent, in the background; with data
+// unread the peer is sent RST. SetLinger changes that. Reads and writes that wait return
+// net.ErrClosed.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.rd.stop()
+	c.wr.stop()
+	c.rd.open()
+	c.wr.open()
+	// None writes behind the FIN: who wrote has left when we hold the mutex.
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	linger := c.linger.Load()
+	if linger == 0 {
+		c.c.PostAbort()
+		return nil
+	}
+	c.c.PostClose()
+	if linger > 0 {
+		c.awaitSent(time.Duration(linger) * time.Second)
+	}
+	return nil
+}
+
+// awaitSent waits until the peer has acknowledged all, or the connection is gone, or d has
+// passed. The caller holds wr.mu.
+func (c *Conn) awaitSent(d time.Duration) {
+	late := clock().Add(d)
+	timer := time.AfterFunc(d, c.wr.open)
+	defer timer.Stop()
+	sent := func() bool {
+		s := c.c.Status()
+		return s.SendFinished() || s.Gone() || clock() >= late
+	}
+	for !sent() {
+		c.wr.wait(sent)
+	}
+}
+
+// CloseWrite ends our side: the peer reads io.EOF after what was written.
+func (c *Conn) CloseWrite() error {
+	if c.closed.Load() {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.writeShut.Store(true)
+	c.wr.open()
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	if c.c.Status().Gone() {
+		return c.opError("close", sysError("shutdown", syscall.ENOTCONN))
+	}
+	c.c.PostCloseWrite()
+	return nil
+}
+
+// CloseRead ends the reading: Read returns io.EOF, and what arrives is acknowledged and
+// dropped, as on Linux.
+func (c *Conn) CloseRead() error {
+	if c.closed.Load() {
+		return c.opError("close", net.ErrClosed)
+	}
+	c.readShut.Store(true)
+	c.rd.open()
+	if c.c.Status().Gone() {
+		return c.opError("close", sysError("shutdown", syscall.ENOTCONN))
+	}
+	c.c.PostCloseRead()
+	return nil
+}
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded, those that wait already
+// included. The zero time is never.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rd, t) }
+
+// SetWriteDeadline does the same for writes.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wr, t) }
+
+func (c *Conn) setDeadline(g *gate, t time.Time) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	g.setDeadline(t)
+	return nil
+}
+
+// Info returns the state of the connection as Linux's tcp_info has it. It asks the worker.
+func (c *Conn) Info() (engine.Info, error) {
+	var info engine.Info
+	if err := c.ask(func(now mono.Time) { info = c.c.TCP().Info(now) }); err != nil {
+		return engine.Info{}, c.opError("get", err)
+	}
+	return info, nil
+}
+
+// ask has f called on the worker and waits for it.
+func (c *Conn) ask(f func(now mono.Time)) error {
+	done := make(chan struct{})
+	if !c.w.e.Do(func(now mono.Time) {
+		f(now)
+		close(done)
+	}) {
+		return net.ErrClosed
+	}
+	<-done
+	return nil
+}

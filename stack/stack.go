@@ -1,0 +1,193 @@
+// Package stack is TCP for applications: listeners, dialers and connections that behave as
+// those of package net, over ports that carry Ethernet frames.
+//
+// A Stack runs one worker goroutine for each port, that is for each queue of a NIC. All
+// protocol work happens there (package stack/engine); what an application calls touches only
+// the queues of its connection, and wakes the worker when it is parked.
+package stack
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/queue"
+)
+
+// Config describes a stack. The zero value of a field is its documented default.
+type Config struct {
+	// Router says where packets go. It is required.
+	Router engine.Router
+	// Addrs is the addresses that are ours. It is required.
+	Addrs *engine.AddrSet
+	// Claimer is asked before an address or a flow is used; nil is a table of ports of the
+	// stack's own.
+	Claimer Claimer
+
+	// TCP is the configuration of connections that have no other.
+	TCP engine.CoreConfig
+	// Congestion makes the congestion control of connections that have no other; nil is
+	// TCP.Congestion, and that nil is Reno.
+	Congestion func() congestion.Algorithm
+	// RecvBuffer and SendBuffer are the octets that a connection holds for its reader and of
+	// its writer: 2 MiB and 1 MiB.
+	RecvBuffer, SendBuffer int
+	// Backlog is the most connections of a listener and a queue that are half open, and
+	// AcceptQueue the most that are open and wait for Accept: 4096 each.
+	Backlog, AcceptQueue int
+	// ConnsMax and TimeWaitMax bound the connections of a queue, see engine.Config.
+	ConnsMax, TimeWaitMax int
+
+	// Spin is how long a worker without work looks for more before it sleeps: SpinDefault.
+	// Less than zero is not at all, SpinForever is always.
+	Spin time.Duration
+	// Key makes sequence numbers unpredictable; zero is a random one.
+	Key [16]byte
+}
+
+// AcceptQueueDefault is the most connections that wait for Accept: Linux's somaxconn.
+const AcceptQueueDefault = 4096
+
+func (cfg Config) withDefaults() (Config, error) {
+	if cfg.Router == nil || cfg.Addrs == nil {
+		return cfg, errors.New("stack: new: Config.Router and Config.Addrs are required")
+	}
+	if cfg.Congestion != nil {
+		cfg.TCP.Congestion = cfg.Congestion
+	}
+	if cfg.Backlog <= 0 {
+		cfg.Backlog = engine.BacklogDefault
+	}
+	if cfg.AcceptQueue <= 0 {
+		cfg.AcceptQueue = AcceptQueueDefault
+	}
+	if cfg.Spin == 0 {
+		cfg.Spin = SpinDefault
+	}
+	if cfg.Key == [16]byte{} {
+		if _, err := rand.Read(cfg.Key[:]); err != nil {
+			return cfg, fmt.Errorf("stack: new: draw key: %w", err)
+		}
+	}
+	if cfg.Claimer == nil {
+		cfg.Claimer = newPortTable(cfg.Key)
+	}
+	return cfg, nil
+}
+
+// Stack is TCP over one link. Its methods are safe for concurrent use.
+type Stack struct {
+	cfg     Config
+	pool    queue.Pool
+	workers []*worker
+	next    atomic.Uint32 // worker of the next outgoing connection
+	running sync.WaitGroup
+	claims  claims
+	closed  atomic.Bool
+	done    chan struct{} // closed by Close
+}
+
+// New returns a stack over ports, one for each queue, and starts its workers. The ports stay
+// the caller's to close, after the stack.
+func New(cfg Config, ports ...dataplane.Port) (*Stack, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if len(ports) == 0 {
+		return nil, errors.New("stack: new: there is no port")
+	}
+	s := &Stack{cfg: cfg, done: make(chan struct{})}
+	s.claims.init(cfg.Claimer)
+	ecfg := engine.Config{
+		TCP: cfg.TCP, Key: cfg.Key, Addrs: cfg.Addrs, Pool: &s.pool,
+		RecvBuffer: cfg.RecvBuffer, SendBuffer: cfg.SendBuffer,
+		ConnsMax: cfg.ConnsMax, TimeWaitMax: cfg.TimeWaitMax,
+	}
+	if len(ports) > 1 {
+		ecfg.Directory = engine.NewDirectory()
+	}
+	for _, port := range ports {
+		s.workers = append(s.workers, &worker{
+			e: engine.New(ecfg, port, cfg.Router), port: port, spin: cfg.Spin,
+		})
+	}
+	for _, w := range s.workers {
+		s.running.Go(w.run)
+	}
+	return s, nil
+}
+
+// Close aborts all connections, ends all listeners and waits until the workers have ended
+// and every claim is released. Their frames are back with the ports then.
+func (s *Stack) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	close(s.done)
+	for _, w := range s.workers {
+		w.stop.Store(true)
+		w.port.Wake()
+	}
+	s.running.Wait()
+	s.claims.wait()
+	return nil
+}
+
+// BufferOctets returns how much memory the connections' buffers hold.
+func (s *Stack) BufferOctets() int64 { return s.pool.InUse() }
+
+// Stats returns the counters of each queue.
+func (s *Stack) Stats() []engine.Stats {
+	all := make([]engine.Stats, len(s.workers))
+	var asked sync.WaitGroup
+	for i, w := range s.workers {
+		asked.Add(1)
+		if !w.e.Do(func(mono.Time) {
+			all[i] = w.e.Stats()
+			asked.Done()
+		}) {
+			asked.Done()
+		}
+	}
+	asked.Wait()
+	return all
+}
+
+// Conns returns what is known of each connection, those in TIME-WAIT that were closed not
+// included.
+func (s *Stack) Conns() []ConnInfo {
+	parts := make([][]ConnInfo, len(s.workers))
+	var asked sync.WaitGroup
+	for i, w := range s.workers {
+		asked.Add(1)
+		if !w.e.Do(func(now mono.Time) {
+			w.e.Conns(func(c *engine.Conn) {
+				parts[i] = append(parts[i], ConnInfo{c.LocalAddr(), c.RemoteAddr(), c.TCP().Info(now)})
+			})
+			asked.Done()
+		}) {
+			asked.Done()
+		}
+	}
+	asked.Wait()
+	var all []ConnInfo
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// ConnInfo is one connection of Conns.
+type ConnInfo struct {
+	Local, Remote netip.AddrPort
+	engine.Info
+}
