@@ -169,3 +169,29 @@ func TestSynSentIsUnreachable(t *testing.T) {
 		t.Errorf("an idle connection has a deadline")
 	}
 }
+
+// RFC 6298, 5.7: after a lost SYN the time-out starts at 3 s, unless a timestamp measures.
+func TestTimeoutAfterLostSYN(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opt  wire.Options
+		ack  wire.Options
+		want time.Duration
+	}{
+		{"no timestamps", mss(1000), wire.Options{}, 3 * time.Second},
+		{"timestamps", wire.Options{Has: wire.HasMSS | wire.HasTimestamps, MSS: 1000, TSVal: 5},
+			wire.Options{Has: wire.HasTimestamps, TSVal: 6, TSEcr: 3_601_000}, 300 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := server(t, tcp.Config{}, tt.opt)
+			s.out()
+			s.wait() // 1 s
+			s.out()
+			s.after(100 * time.Millisecond)
+			s.in(wire.ACK, 1, 0, 1, tt.ack)
+			if got := s.Info(s.now).RTO; got != tt.want {
+				t.Errorf("RTO = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}

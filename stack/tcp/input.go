@@ -84,9 +84,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 		c.owe.syn = true
 		return
 	}
-	if c.count.synResent == 0 {
-		c.rtt.sample(now.Sub(c.snd.sentAt))
-	}
+	c.handshakeRTT(now, seg)
 	c.snd.UNA = seg.ACK
 	c.owe.syn = false
 	c.owe.ack = true
@@ -270,9 +268,7 @@ func (c *Conn) inputSynReceived(now mono.Time, seg *wire.Segment) bool {
 		c.refuse(seg.ACK)
 		return false
 	}
-	if c.count.synResent == 0 {
-		c.rtt.sample(now.Sub(c.snd.sentAt))
-	}
+	c.handshakeRTT(now, seg)
 	c.snd.UNA = c.p.ISS.Add(1)
 	c.snd.WL1, c.snd.WL2 = seg.SEQ.Add(-1), seg.ACK
 	c.owe.syn = false

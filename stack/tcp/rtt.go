@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
 // clockGranularity is G of RFC 6298: what the timer wheel above rounds to.
@@ -74,4 +75,19 @@ func (c *Conn) takeRTT(now mono.Time, sentAt mono.Time, once bool, ecr uint32, h
 	f := &c.flow
 	f.SRTT, f.RTTVar, f.MinRTT, f.LatestRTT = c.rtt.srtt, c.rtt.rttvar, c.rtt.minRTT, c.rtt.latest
 	return c.rtt.latest
+}
+
+// rtoAfterSYNLoss is where the time-out starts if the SYN was lost and nothing was measured.
+const rtoAfterSYNLoss = 3 * time.Second
+
+// handshakeRTT measures the handshake. "If the timer expires awaiting the ACK of a SYN segment
+// and the TCP implementation is using an RTO less than 3 seconds, the RTO MUST be
+// re-initialized to 3 seconds when data transmission begins."
+// https://www.rfc-editor.org/rfc/rfc6298.html#section-5 (5.7)
+func (c *Conn) handshakeRTT(now mono.Time, seg *wire.Segment) {
+	hasEcr := c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0
+	r := c.takeRTT(now, c.snd.sentAt, c.count.synResent == 0, seg.Opt.TSEcr, hasEcr)
+	if r == 0 {
+		c.rtt.rto = max(c.rtt.rto, rtoAfterSYNLoss)
+	}
 }
