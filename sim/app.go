@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -35,9 +36,10 @@ const unlimited = math.MaxInt64
 type behaviour struct {
 	write    int64 // octets to write
 	ending   ending
-	enough   int64 // octets read and written after which endClose and endAbort act
-	writeMax int   // a write is of 1 to so many octets; 0: of as many as there is room for
-	readMax  int   // likewise for a read
+	enough   int64         // octets read and written after which endClose and endAbort act
+	latest   time.Duration // or so long after the connection opened; 0 is a minute
+	writeMax int           // a write is of 1 to so many octets; 0: of as many as there is room for
+	readMax  int           // likewise for a read
 
 	pauses    float64       // of pausing after a read or write
 	pauseMax  time.Duration // for up to so long
@@ -108,11 +110,25 @@ func (a *app) ConnEvent(c *engine.Conn, e tcp.Events) {
 		if a.does.stall > 0 {
 			a.pauseReading(a.does.stall)
 		}
+		if a.does.breaks() && a.does.ending != endNever {
+			a.hurry()
+		}
 	}
 	a.work()
 	if c.Status().Gone() {
 		a.end()
 	}
+}
+
+// hurry sees to it that an application that breaks off does so some time.
+func (a *app) hurry() {
+	if a.does.latest == 0 {
+		a.does.latest = time.Minute
+	}
+	a.net.after(a.does.latest, func(mono.Time) {
+		a.does.enough = 0
+		a.resume()
+	})
 }
 
 // end is reached when the connection is gone.
@@ -228,6 +244,7 @@ func (a *app) doReads() {
 		if a.does.readClose > 0 && a.read >= a.does.readClose {
 			a.readShut = true
 			a.conn.PostCloseRead()
+			a.readDone = a.conn.Status().PeerFinished()
 			return
 		}
 	}
@@ -265,4 +282,13 @@ func (a *app) pauseWriting(d time.Duration) {
 func (a *app) resume() {
 	a.work()
 	a.host.dirty = true
+}
+
+// state describes the application and its connection, for the report of a failure.
+func (a *app) state() string {
+	if a.conn == nil {
+		return fmt.Sprintf("%v: no connection", a)
+	}
+	return fmt.Sprintf("%v: %v, wrote %d of %d, read %d, %+v, %+v", a, a.conn.Status().State(),
+		a.written, a.does.write, a.read, a.does, a.conn.TCP().View())
 }

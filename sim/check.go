@@ -23,17 +23,17 @@ type checker struct {
 
 // wireSide is what one end of a connection has said on the wire.
 type wireSide struct {
-	app      *app
-	syn      bool // sent a SYN
-	iss      seq.Num
-	scales   bool // its SYN offered window scaling
-	scale    uint8
-	nxt      seq.Num // behind the last octet sent
-	sent     bool    // there was any
-	fresh    bool    // octets not sent before were sent in this step
-	edge     seq.Num // right edge of the window it offered
-	hasEdge  bool
-	finished bool // both ends are gone, and it may say no more
+	app     *app
+	syn     bool // sent a SYN
+	iss     seq.Num
+	scales  bool // its SYN offered window scaling
+	scale   uint8
+	nxt     seq.Num // behind the last octet sent
+	sent    bool    // there was any
+	fin     bool    // the last of them is a FIN
+	fresh   bool    // octets not sent before were sent in this step
+	edge    seq.Num // right edge of the window it offered
+	hasEdge bool
 }
 
 // stormMax is the most packets a connection sends in a second in which its applications
@@ -76,6 +76,9 @@ func (w *wireSide) look(s *scenario, seg *wire.Segment, peer *wireSide) {
 	}
 	if seg.Flags.Has(wire.SYN) {
 		if w.syn && seg.SEQ != w.iss {
+			if w.app.ended || w.app.closed {
+				return // an old SYN has come again, and nobody will complete it
+			}
 			s.fail("%v: another SYN: %d, was %d", w.app, seg.SEQ, w.iss)
 		}
 		w.syn, w.iss = true, seg.SEQ
@@ -86,7 +89,7 @@ func (w *wireSide) look(s *scenario, seg *wire.Segment, peer *wireSide) {
 		if w.sent && seg.SEQ != w.nxt && !seg.SEQ.Less(w.nxt) {
 			s.fail("%v: octets %d to %d were never sent", w.app, w.nxt, seg.SEQ)
 		}
-		w.nxt, w.sent = end, true
+		w.nxt, w.sent, w.fin = end, true, seg.Flags.Has(wire.FIN)
 		w.fresh = w.fresh || !seg.Flags.Has(wire.SYN)
 	}
 	if !seg.Flags.Has(wire.ACK) {
@@ -106,6 +109,9 @@ func (w *wireSide) window(s *scenario, seg *wire.Segment, peer *wireSide) {
 		octets <<= w.scale
 	}
 	edge := seg.ACK.Add(octets)
+	if peer.fin && seg.ACK == peer.nxt {
+		return // the peer has nothing more to send
+	}
 	if w.hasEdge && edge.Less(w.edge) {
 		s.fail("%v: the window's right edge went back by %d octets", w.app, w.edge.Sub(edge))
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/millrace-tcp/millrace/mono"
@@ -32,7 +33,7 @@ type flow struct {
 type flowConfig struct {
 	start          time.Duration
 	client, server behaviour
-	option         engine.Options
+	tcp            *tcp.Config // of the client's side; nil is the host's
 }
 
 // hostOptions is what the hosts of a scenario are like.
@@ -40,6 +41,7 @@ type hostOptions struct {
 	tcp                    tcp.Config
 	recvBuffer, sendBuffer int
 	noDelay                bool
+	keepIdle               time.Duration // 0: no keepalive
 	mtu                    int
 	txFrames               int
 	txSlow                 time.Duration
@@ -81,7 +83,7 @@ func newScenario(cfg scenarioConfig) *scenario {
 	_, err := s.b.eng.Listen(engine.ListenConfig{
 		Local:    netip.AddrPortFrom(netip.Addr{}, portServer),
 		Acceptor: (*acceptor)(s),
-		Options:  engine.Options{NoDelay: cfg.b.noDelay},
+		Options:  cfg.b.options(),
 	})
 	if err != nil {
 		s.fail("listen: %v", err)
@@ -92,6 +94,11 @@ func newScenario(cfg scenarioConfig) *scenario {
 	s.check = newChecker(s)
 	s.watch = s.check
 	return s
+}
+
+// options are those of the host's connections.
+func (o *hostOptions) options() engine.Options {
+	return engine.Options{NoDelay: o.noDelay, KeepAlive: o.keepIdle > 0, KeepIdle: o.keepIdle}
 }
 
 func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
@@ -109,8 +116,8 @@ func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
 }
 
 func (s *scenario) addFlow(i int, c *flowConfig) {
-	f := &flow{name: fmt.Sprint(i), index: i, start: c.start, option: c.option}
-	f.option.NoDelay = s.cfg.a.noDelay
+	f := &flow{name: fmt.Sprint(i), index: i, start: c.start, option: s.cfg.a.options()}
+	f.option.TCP = c.tcp
 	seed := uint64(2 * i)
 	f.client = app{
 		net: s.network, host: s.a, flow: f, client: true, does: c.client,
@@ -156,7 +163,7 @@ func (s *scenario) finish() error {
 		s.check.ended()
 	}
 	if s.err != nil {
-		return s.err
+		return fmt.Errorf("%w\n%s", s.err, s.report())
 	}
 	if err := s.close(); err != nil {
 		return err
@@ -165,4 +172,12 @@ func (s *scenario) finish() error {
 		return fmt.Errorf("%d octets of buffers are in use after the end", n)
 	}
 	return nil
+}
+
+// report describes the connections and the last packets, for a failure.
+func (s *scenario) report() string {
+	var b strings.Builder
+	s.ends(func(a *app) { fmt.Fprintf(&b, "%s\n", a.state()) })
+	b.WriteString(s.trace.String())
+	return b.String()
 }
