@@ -130,7 +130,7 @@ func (c *Conn) stamp(now mono.Time, seg *wire.Segment) {
 		}
 		c.rcv.holes.blocks(&seg.Opt, room)
 	}
-	seg.WND = c.advertise()
+	seg.WND = c.advertise(seg.ACK)
 	c.rcv.lastACK = seg.ACK
 	if seg.ACK != c.rcv.NXT {
 		return
@@ -154,24 +154,27 @@ func (c *Conn) put(b []byte, seg *wire.Segment) int {
 	return wire.PutTCP(b, seg)
 }
 
-// advertise returns the window field. The right edge moves only by steps worth a segment,
-// and never back. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.2
-func (c *Conn) advertise() uint16 {
+// advertise returns the window field of a segment that acknowledges at. The right edge moves
+// only by steps worth a segment, only with what acknowledges all there is, and never back.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.2
+func (c *Conn) advertise(at seq.Num) uint16 {
 	r := &c.rcv
-	limit := c.p.Recv.Limit()
-	room := limit
-	if !c.life.readShut {
-		room -= int(r.off - c.p.Recv.Taken())
-	}
-	now := r.edge.Sub(r.NXT)
-	if room-now >= min(limit/2, max(r.segMax, c.snd.mss)) {
-		now = room
+	octets := r.edge.Sub(at)
+	if at == r.NXT {
+		limit := c.p.Recv.Limit()
+		room := limit
+		if !c.life.readShut {
+			room -= int(r.off - c.p.Recv.Taken())
+		}
+		if room-octets >= min(limit/2, max(r.segMax, c.snd.mss)) {
+			octets = room
+		}
 	}
 	// Rounded up to the scale, so that rounding takes nothing back; the excess is less than
 	// a unit of it.
 	unit := 1 << r.shift
-	field := min((now+unit-1)>>r.shift, 0xffff)
-	r.edge = seq.Max(r.edge, r.NXT.Add(field<<r.shift))
+	field := min((octets+unit-1)>>r.shift, 0xffff)
+	r.edge = seq.Max(r.edge, at.Add(field<<r.shift))
 	c.p.Recv.Offer(r.off + uint64(max(0, r.edge.Sub(r.NXT))))
 	return uint16(field)
 }
