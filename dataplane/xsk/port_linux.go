@@ -82,15 +82,24 @@ func Open(cfg Config) (*Port, error) {
 }
 
 func newPort(cfg Config, s *socket) (*Port, error) {
+	p := deal(cfg, s)
+	if err := p.initWait(p.info.Name); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// deal makes a port of a socket: the receive frames to the kernel, the transmit frames to
+// the free list.
+func deal(cfg Config, s *socket) *Port {
 	mode := "copy"
 	if s.zeroCopy {
 		mode = "zero-copy"
 	}
-	name := fmt.Sprintf("xsk %s/%d %s", cfg.IfName, cfg.Queue, mode)
 	p := &Port{
 		cfg: cfg,
 		info: dataplane.Info{
-			Name:      name,
+			Name:      fmt.Sprintf("xsk %s/%d %s", cfg.IfName, cfg.Queue, mode),
 			Queue:     cfg.Queue,
 			FrameSize: cfg.FrameSize,
 			TXFrames:  cfg.TXFrames,
@@ -109,10 +118,7 @@ func newPort(cfg Config, s *socket) (*Port, error) {
 		p.refill(chunk)
 	}
 	s.fill.publish()
-	if err := p.initWait(name); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p
 }
 
 // refill puts a receive frame on the fill ring. There is room: the ring holds them all.

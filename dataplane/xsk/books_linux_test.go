@@ -1,0 +1,296 @@
+package xsk
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace-tcp/millrace/dataplane"
+)
+
+// kernel is a Port over rings in ordinary memory, and this test in the kernel's place: it
+// can lie, and its indexes can start where they wrap.
+type kernel struct {
+	*Port
+	t     *testing.T
+	batch [dataplane.BatchMax]dataplane.Frame
+}
+
+func fakeRing(size int, start uint32) ring {
+	r := ring{
+		producer: new(atomic.Uint32), consumer: new(atomic.Uint32), flags: new(atomic.Uint32),
+		mask: uint32(size - 1), prod: start, cons: start,
+	}
+	r.producer.Store(start)
+	r.consumer.Store(start)
+	return r
+}
+
+func newKernel(t *testing.T, start uint32) *kernel {
+	t.Helper()
+	cfg, err := Config{RXRing: 64, TXRing: 64, TXFrames: 64}.withDefaults(false, 1500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &socket{
+		fd:   -1,
+		umem: make([]byte, (cfg.RXFrames+cfg.TXFrames)*cfg.FrameSize),
+		fill: addrRing{fakeRing(cfg.fillRing(), start), make([]uint64, cfg.fillRing())},
+		comp: addrRing{fakeRing(cfg.TXRing, start), make([]uint64, cfg.TXRing)},
+		rx:   descRing{fakeRing(cfg.RXRing, start), make([]unix.XDPDesc, cfg.RXRing)},
+		tx:   descRing{fakeRing(cfg.TXRing, start), make([]unix.XDPDesc, cfg.TXRing)},
+	}
+	return &kernel{Port: deal(cfg, s), t: t}
+}
+
+// fillAddr takes the next free receive frame, as a driver does.
+func (k *kernel) fillAddr() uint64 {
+	k.t.Helper()
+	r := &k.sock.fill
+	c := r.consumer.Load()
+	if c == r.producer.Load() {
+		k.t.Fatal("the fill ring is empty")
+	}
+	r.consumer.Store(c + 1)
+	return r.addrs[c&r.mask]
+}
+
+// deliver puts a descriptor on the receive ring.
+func (k *kernel) deliver(d unix.XDPDesc) {
+	r := &k.sock.rx
+	at := r.producer.Load()
+	r.descs[at&r.mask] = d
+	r.producer.Store(at + 1)
+}
+
+// complete puts an address on the completion ring.
+func (k *kernel) complete(addr uint64) {
+	r := &k.sock.comp
+	at := r.producer.Load()
+	r.addrs[at&r.mask] = addr
+	r.producer.Store(at + 1)
+}
+
+// transmit takes the next frame to send.
+func (k *kernel) transmit() unix.XDPDesc {
+	k.t.Helper()
+	r := &k.sock.tx
+	c := r.consumer.Load()
+	if c == r.producer.Load() {
+		k.t.Fatal("the transmit ring is empty")
+	}
+	r.consumer.Store(c + 1)
+	return r.descs[c&r.mask]
+}
+
+func (k *kernel) wantBooks(what string) {
+	k.t.Helper()
+	if err := k.missing(); err != nil {
+		k.t.Errorf("%s: %v", what, err)
+	}
+}
+
+// The indexes count through 2^32 and nothing is lost or found.
+func TestIndexesWrap(t *testing.T) {
+	k := newKernel(t, ^uint32(0)-1000)
+	for turn := range 3000 {
+		addr := k.fillAddr()
+		k.deliver(unix.XDPDesc{Addr: addr + 256, Len: 100})
+		n := k.Recv(k.batch[:])
+		if n != 1 || k.batch[0].Handle != addr || len(k.batch[0].Data) != 100 {
+			t.Fatalf("turn %d: Recv = %d, %#x", turn, n, k.batch[0].Handle)
+		}
+		k.Free(k.batch[:n])
+		if n = k.Alloc(k.batch[:1]); n != 1 {
+			t.Fatalf("turn %d: Alloc = %d, want 1", turn, n)
+		}
+		k.batch[0].Data = k.batch[0].Data[:60]
+		k.Send(k.batch[:1])
+		if d := k.transmit(); d.Addr != k.batch[0].Handle || d.Len != 60 {
+			t.Fatalf("turn %d: sent %+v, want frame %#x", turn, d, k.batch[0].Handle)
+		}
+		k.complete(k.batch[0].Handle)
+		k.collect()
+	}
+	k.wantBooks("after 3000 turns")
+}
+
+// A descriptor that points nowhere, at a frame that the kernel does not have, or past the
+// frame's end is counted and never trusted.
+func TestInvalidDescriptors(t *testing.T) {
+	k := newKernel(t, 0)
+	size := uint64(k.cfg.FrameSize)
+	good := k.fillAddr()
+	held := k.fillAddr()
+	k.deliver(unix.XDPDesc{Addr: held, Len: 60})
+	if k.Recv(k.batch[:1]) != 1 {
+		t.Fatal("a good frame was refused")
+	}
+	for _, d := range []unix.XDPDesc{
+		{Addr: ^uint64(0), Len: 60},
+		{Addr: uint64(len(k.sock.umem)), Len: 60},
+		{Addr: uint64(k.cfg.RXFrames) * size, Len: 60}, // a transmit frame
+		{Addr: held, Len: 60},                          // with the worker
+		{Addr: good + size - 10, Len: 11},              // over the end; its frame goes back
+	} {
+		before := k.stats.rxInvalid.Load()
+		k.deliver(d)
+		if n := k.Recv(k.batch[1:2]); n != 0 {
+			t.Errorf("%+v was received", d)
+		}
+		if got := k.stats.rxInvalid.Load() - before; got != 1 {
+			t.Errorf("%+v: counted %d times, want once", d, got)
+		}
+	}
+	k.Free(k.batch[:1])
+	k.wantBooks("after five lies")
+}
+
+// "XDP_PKT_CONTD": the packet continues in the next descriptor. It is dropped whole,
+// counted once, and all its frames are back on the fill ring.
+// https://docs.kernel.org/networking/af_xdp.html#multi-buffer-support
+func TestPacketOfSeveralDescriptorsIsDropped(t *testing.T) {
+	k := newKernel(t, 0)
+	k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 100})
+	for range 2 {
+		k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 2048, Options: unix.XDP_PKT_CONTD})
+	}
+	k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 10})
+	k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 200})
+	n := k.Recv(k.batch[:])
+	if n != 2 || len(k.batch[0].Data) != 100 || len(k.batch[1].Data) != 200 {
+		t.Fatalf("got %d frames, want the two whole ones", n)
+	}
+	if got := k.stats.rxInvalid.Load(); got != 1 {
+		t.Errorf("RXInvalid = %d, want 1", got)
+	}
+	k.Free(k.batch[:n])
+	k.wantBooks("after a packet of three")
+	for range k.cfg.RXFrames {
+		k.fillAddr() // All of them are there.
+	}
+}
+
+// A completion that names no frame on its way is counted; the frame that it should have
+// named is missing, and Close would say so.
+func TestInvalidCompletion(t *testing.T) {
+	k := newKernel(t, 0)
+	n := k.Alloc(k.batch[:3])
+	for i := range n {
+		k.batch[i].Data = k.batch[i].Data[:60]
+	}
+	k.Send(k.batch[:n])
+	first := k.transmit().Addr
+	for _, addr := range []uint64{first, first, 0} { // once right, twice, a receive frame
+		k.complete(addr)
+	}
+	k.collect()
+	if got := k.stats.txInvalid.Load(); got != 2 {
+		t.Errorf("counted %d invalid completions, want 2", got)
+	}
+	if err := k.missing(); err == nil || !strings.Contains(err.Error(), "2 transmit frames") {
+		t.Errorf("missing = %v, want 2 transmit frames", err)
+	}
+}
+
+// A frame shorter than an Ethernet header never reaches the kernel, which would refuse it
+// and not give it back.
+func TestShortFrameIsDropped(t *testing.T) {
+	k := newKernel(t, 0)
+	k.Alloc(k.batch[:2])
+	k.batch[0].Data = k.batch[0].Data[:0]
+	k.batch[1].Data = k.batch[1].Data[:14]
+	k.Send(k.batch[:2])
+	if d := k.transmit(); d.Len != 14 || k.sock.tx.unread() != 0 {
+		t.Errorf("sent %+v, want the whole header alone", d)
+	}
+	if got := k.stats.txDropped.Load(); got != 1 {
+		t.Errorf("TXDropped = %d, want 1", got)
+	}
+	k.wantBooks("after a short frame")
+}
+
+// Of a kick's errors, those that say "again" are counted as such, EBUSY in copy mode as a
+// lost frame too, and all others are remembered. None stops the port.
+func TestKickErrors(t *testing.T) {
+	for _, tt := range []struct {
+		errno                  unix.Errno
+		retries, errs, dropped uint64
+	}{
+		{unix.EAGAIN, 1, 0, 0},
+		{unix.ENOBUFS, 1, 0, 0},
+		{unix.EINTR, 1, 0, 0},
+		{unix.EBUSY, 1, 0, 1},
+		{unix.ENETDOWN, 0, 1, 0},
+		{unix.ENXIO, 0, 1, 0},
+		{unix.EMSGSIZE, 0, 1, 0},
+	} {
+		k := newKernel(t, 0)
+		k.kickFailed(tt.errno, true)
+		s := &k.stats
+		if s.kickRetries.Load() != tt.retries || s.kickErrors.Load() != tt.errs || s.txDropped.Load() != tt.dropped {
+			t.Errorf("%v: retries %d, errors %d, dropped %d, want %d, %d, %d", tt.errno,
+				s.kickRetries.Load(), s.kickErrors.Load(), s.txDropped.Load(), tt.retries, tt.errs, tt.dropped)
+		}
+	}
+}
+
+func TestFrameGivenTwicePanics(t *testing.T) {
+	for name, give := range map[string]func(k *kernel){
+		"Free": func(k *kernel) {
+			if k.nTaken == 0 && k.stats.rxFrames.Load() == 0 {
+				k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 60})
+				k.Recv(k.batch[:1])
+			}
+			k.Free(k.batch[:1])
+		},
+		"Cancel": func(k *kernel) { k.Cancel(k.batch[:1]) },
+		"Send":   func(k *kernel) { k.Send(k.batch[:1]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKernel(t, 0)
+			k.Alloc(k.batch[:1])
+			give(k)
+			defer func() {
+				if recover() == nil {
+					t.Error("a frame was given back twice and nobody saw it")
+				}
+			}()
+			give(k)
+		})
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		cfg      Config
+		hardware bool
+		mtu      int
+		want     func(Config) bool // nil: an error
+	}{
+		{"default", Config{}, false, 1500, func(c Config) bool {
+			return c.FrameSize == 2048 && c.RXRing == 2048 && c.RXFrames == 2048 && c.TXFrames == 1024 && c.fillRing() == 2048
+		}},
+		{"hardware might be igb", Config{}, true, 1500, func(c Config) bool { return c.FrameSize == 4096 }},
+		{"hardware in copy mode", Config{Mode: Copy}, true, 1500, func(c Config) bool { return c.FrameSize == 2048 }},
+		{"a larger MTU", Config{}, false, 3000, func(c Config) bool { return c.FrameSize == 4096 }},
+		{"room for both rings", Config{HWRing: 512, RXRing: 1024}, false, 1500, func(c Config) bool {
+			return c.RXFrames == 1536 && c.fillRing() == 2048
+		}},
+		{"too few frames", Config{HWRing: 512, RXRing: 1024, RXFrames: 1024}, false, 1500, nil},
+		{"more frames than room to send", Config{TXRing: 64, TXFrames: 65}, false, 1500, nil},
+		{"ring of an odd size", Config{RXRing: 1000}, false, 1500, nil},
+		{"chunk of an odd size", Config{FrameSize: 3000}, false, 1500, nil},
+		{"negative queue", Config{Queue: -1}, false, 1500, nil},
+		{"unknown mode", Config{Mode: 7}, false, 1500, nil},
+		{"budget", Config{BusyPollBudget: 1 << 16}, false, 1500, nil},
+	} {
+		got, err := tt.cfg.withDefaults(tt.hardware, tt.mtu)
+		if (err == nil) != (tt.want != nil) || err == nil && !tt.want(got) {
+			t.Errorf("%s: got %+v, %v", tt.name, got, err)
+		}
+	}
+}
