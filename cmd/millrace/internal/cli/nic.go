@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
+	"github.com/millrace-tcp/millrace/cmd/millrace/internal/network"
+)
+
+// nic is the flags of every command that opens a NIC.
+type nic struct {
+	app *app
+	cmd *cobra.Command
+
+	name    string
+	cc      string
+	mode    choice
+	stack   choice
+	queues  int
+	spin    spin
+	pcap    string
+	metrics string
+	verbose bool
+}
+
+// nicFlags adds the flags to a command.
+func (a *app) nicFlags(cmd *cobra.Command) *nic {
+	n := &nic{
+		app: a, cmd: cmd,
+		mode:  choice{value: "auto", of: []string{"auto", "zerocopy", "copy", "generic"}},
+		stack: choice{value: "millrace", of: []string{"millrace", "kernel"}},
+	}
+	f := cmd.Flags()
+	f.StringVar(&n.name, "nic", "", "interface `IF`; only claimed flows leave the kernel (default: the one with a default route)")
+	f.StringVar(&n.cc, "cc", "", "congestion control `NAME[?k=v&…]`, see millrace cc list (default "+defaultCC+")")
+	f.Var(&n.mode, "mode", "AF_XDP and XDP mode, auto takes the best that works: auto|zerocopy|copy|generic")
+	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, 0 for all")
+	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps, inf for always (default: as measured best)")
+	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
+	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics and pprof on `ADDR` of the kernel's network")
+	f.Var(&n.stack, "stack", "TCP to run on, kernel for comparison: millrace|kernel")
+	f.BoolVarP(&n.verbose, "verbose", "v", false, "debug log")
+	return n
+}
+
+// config checks the flags and makes of them what the network is opened with.
+func (n *nic) config() (network.Config, error) {
+	if n.verbose {
+		n.app.level.Set(slog.LevelDebug)
+	}
+	if n.queues < 0 {
+		return network.Config{}, usagef("--queues %d is negative", n.queues)
+	}
+	if n.metrics != "" {
+		if err := checkAddress(n.metrics); err != nil {
+			return network.Config{}, usagef("--metrics: %w", err)
+		}
+	}
+	cfg := network.Config{
+		NIC: n.name, Congestion: n.cc, Mode: n.mode.value, Queues: n.queues,
+		Spin: n.spin.d, PCAP: n.pcap, Log: n.app.log,
+	}
+	if n.stack.value == "kernel" {
+		for _, f := range []string{"nic", "mode", "queues", "spin", "pcap"} {
+			if n.cmd.Flags().Changed(f) {
+				return cfg, usagef("--%s means nothing with --stack kernel", f)
+			}
+		}
+		return cfg, nil
+	}
+	if n.cc != "" {
+		if err := checkCC(n.cc); err != nil {
+			return cfg, usagef("--cc: %w", err)
+		}
+	}
+	if cfg.NIC == "" {
+		name, err := network.DefaultNIC()
+		if err != nil {
+			return cfg, usagef("--nic: %w", err)
+		}
+		cfg.NIC = name
+	} else if _, err := net.InterfaceByName(cfg.NIC); err != nil {
+		return cfg, usagef("--nic: there is no interface %q, there are %s", cfg.NIC, interfaces())
+	}
+	return cfg, nil
+}
+
+// interfaces lists the names of the interfaces.
+func interfaces() string {
+	all, err := net.Interfaces()
+	if err != nil {
+		return err.Error()
+	}
+	var names []string
+	for _, i := range all {
+		names = append(names, i.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// with opens the network, runs f on it, and closes it.
+func (n *nic) with(ctx context.Context, f func(ctx context.Context, nw network.Network) error) error {
+	cfg, err := n.config()
+	if err != nil {
+		return err
+	}
+	open := n.app.open
+	if n.stack.value == "kernel" {
+		open = func(cfg network.Config) (network.Network, error) { return network.Kernel(cfg), nil }
+	}
+	nw, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if n.metrics != "" {
+		addr, merr := metrics.Start(ctx, n.metrics, nw, func(err error) { n.app.log.Error("metrics", "cause", err) })
+		if merr != nil {
+			_ = nw.Close()
+			return merr
+		}
+		n.app.log.Info("metrics", "address", addr)
+	}
+	err = f(ctx, nw)
+	if cerr := nw.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("close the network: %w", cerr)
+	}
+	return err
+}
+
+// listen listens and says so.
+func (n *nic) listen(ctx context.Context, nw network.Network, address string) (net.Listener, error) {
+	l, err := nw.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	n.app.log.Info("listening", "address", l.Addr().String(), "stack", n.stack.value)
+	return l, nil
+}
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value string
+	of    []string
+}
+
+// String returns the word.
+func (c *choice) String() string { return c.value }
+
+// Type is the placeholder in the help.
+func (c *choice) Type() string { return "WORD" }
+
+// Set takes a word.
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.of, s) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.of, ", "))
+	}
+	c.value = s
+	return nil
+}
+
+// spin is a flag that takes a duration, or "inf".
+type spin struct {
+	d     time.Duration
+	given bool
+}
+
+// String returns the value as it is given.
+func (s *spin) String() string {
+	switch {
+	case !s.given:
+		return ""
+	case s.d == network.Forever:
+		return "inf"
+	}
+	return s.d.String()
+}
+
+// Type is the placeholder in the help.
+func (s *spin) Type() string { return "DUR" }
+
+// Set takes a value.
+func (s *spin) Set(v string) error {
+	s.given = true
+	if v == "inf" {
+		s.d = network.Forever
+		return nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 {
+		return fmt.Errorf("must be a duration such as 50us, or inf")
+	}
+	s.d = d
+	return nil
+}
+
+// address is a flag that takes an address to listen on: ":PORT" or "IP:PORT".
+type address string
+
+// String returns the address.
+func (a *address) String() string { return string(*a) }
+
+// Type is the placeholder in the help.
+func (a *address) Type() string { return "ADDR" }
+
+// Set takes an address.
+func (a *address) Set(s string) error {
+	if err := checkAddress(s); err != nil {
+		return err
+	}
+	*a = address(s)
+	return nil
+}
+
+// checkAddress says what is wrong with HOST:PORT, where HOST may be missing.
+func checkAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is not an address such as :8080 or 192.0.2.1:8080", s)
+	}
+	_, err = parsePort(port)
+	return err
+}
+
+func parsePort(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a port from 0 to 65535", s)
+	}
+	return int(n), nil
+}

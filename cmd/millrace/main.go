@@ -1,0 +1,13 @@
+// Millrace is a user-space TCP stack for Linux NICs, as a command: services, a proxy,
+// clients and tools that run on it. "millrace help" lists them.
+package main
+
+import (
+	"os"
+
+	"github.com/millrace-tcp/millrace/cmd/millrace/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
