@@ -32,15 +32,15 @@ const (
 // fixture is the program, loaded but not attached, with claims and a socket for queue 0,
 // which is the queue of every test run.
 type fixture struct {
-	*testing.T
+	testing.TB
 	objs bpf.MillraceObjects
 	seen map[bpf.MillraceCounter]uint64
 }
 
-func load(t *testing.T) *fixture {
+func load(t testing.TB) *fixture {
 	t.Helper()
 	testutil.Privileged(t)
-	f := &fixture{T: t, seen: make(map[bpf.MillraceCounter]uint64)}
+	f := &fixture{TB: t, seen: make(map[bpf.MillraceCounter]uint64)}
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
@@ -407,5 +407,28 @@ func TestLoadsFragsAware(t *testing.T) {
 	}
 	if got := spec.Programs[bpf.MillraceProgMillrace].License; got != "Dual BSD/GPL" {
 		t.Errorf("licence = %q", got)
+	}
+}
+
+// What the program costs a packet, without the driver and the redirect itself.
+func BenchmarkProgram(b *testing.B) {
+	f := load(b).withSocket()
+	for _, bb := range []struct {
+		name  string
+		frame []byte
+	}{
+		{"UDP", join(eth(0x0800), ip4(remote4, local4, 17, 0, nil, tcp(1, 2)))},
+		{"unclaimed", in4(1, 81)},
+		{"listen", in4(1, exactPort)},
+		{"wildcard6", in6(1, wildPort)},
+		{"flow", in4(peerPort, flowPort)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			_, perPacket, err := f.objs.Millrace.Benchmark(bb.frame, max(b.N, 1), b.ResetTimer)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(perPacket.Nanoseconds()), "ns/packet")
+		})
 	}
 }

@@ -120,7 +120,7 @@ func (v *View) open() (err error) {
 // for what it uses: that is how the View knows which neighbours to keep confirmed. An
 // invalid src asks for the preferred one.
 func (v *View) Route(src, dst netip.Addr) (Hop, Status) {
-	h, next, n, status := v.current.Load().hop(src, dst.Unmap().WithZone(""))
+	h, next, n, status := v.current.Load().hop(bare(src), bare(dst))
 	switch status {
 	case OK:
 		if e := v.epoch.Load(); n.used.Load() != e {
@@ -135,6 +135,9 @@ func (v *View) Route(src, dst netip.Addr) (Hop, Status) {
 	}
 	return h, status
 }
+
+// bare is an address as the snapshot compares it: without a zone, and IPv4 as such.
+func bare(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 // Generation changes whenever an answer of Route may have changed.
 func (v *View) Generation() uint64 { return v.current.Load().generation }

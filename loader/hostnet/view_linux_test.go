@@ -21,17 +21,17 @@ const deadline = 10 * time.Second
 
 // bench is a lab and a View of its host a.
 type bench struct {
-	*testing.T
+	testing.TB
 	A, B *lab.Host
 	v    *View
 }
 
-func newBench(t *testing.T, tick time.Duration) *bench {
+func newBench(t testing.TB, tick time.Duration) *bench {
 	t.Helper()
 	testutil.Privileged(t)
 	testutil.NoGoroutineLeak(t)
 	l := lab.ForTest(t, lab.Config{})
-	b := &bench{T: t, A: l.A, B: l.B}
+	b := &bench{TB: t, A: l.A, B: l.B}
 	b.on(b.A, func() (err error) {
 		b.v, err = follow(b.A.Index, nil, tick)
 		return err
@@ -362,4 +362,15 @@ func TestOpenAndClose(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func BenchmarkRoute(b *testing.B) {
+	l := newBench(b, tick)
+	l.neigh(l.B.IP4.Addr(), l.B.MAC, unix.NUD_PERMANENT)
+	dst := l.B.IP4.Addr()
+	l.wantStatus(dst.String(), OK)
+	b.ReportAllocs()
+	for b.Loop() {
+		l.v.Route(netip.Addr{}, dst)
+	}
 }
