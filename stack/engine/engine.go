@@ -13,6 +13,7 @@ package engine
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
@@ -269,8 +270,11 @@ func (e *Engine) Stats() Stats {
 }
 
 // closeSteps bounds how often Close tries to send the last RSTs: enough for 16,000
-// connections with a link that keeps up.
-const closeSteps = 64
+// connections with a link that keeps up; closeWait is how long it waits for one that does not.
+const (
+	closeSteps = 64
+	closeWait  = time.Millisecond
+)
 
 // Close aborts all connections, which tells their peers by RST, ends all else, and has given
 // back all frames when it returns. For the worker, as the last thing it does.
@@ -292,6 +296,9 @@ func (e *Engine) Close(now mono.Time) {
 		e.endTX()
 		if e.ready.n == 0 {
 			break
+		}
+		if e.tx.exhausted && e.port.Wait(closeWait) != nil {
+			break // the link is gone
 		}
 	}
 	for _, c := range e.flows.all() {
