@@ -80,6 +80,27 @@ func TestBothFamiliesBothWaysAtOnce(t *testing.T) {
 	wantEcho(t, l.B, l.A, l.A.IP6.Addr().String())
 }
 
+func TestUpReturnsWhenTheLinkIsReady(t *testing.T) {
+	testutil.Privileged(t)
+	l := lab.ForTest(t, lab.Config{})
+	for _, h := range []*lab.Host{l.A, l.B} {
+		err := h.Do(func() error {
+			state, err := os.ReadFile("/sys/class/net/" + h.Interface + "/operstate")
+			if err != nil || string(state) != "up\n" {
+				t.Errorf("operstate of %s = %q, %v, want up", h.Side, state, err)
+			}
+			dad, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + h.Interface + "/accept_dad")
+			if h.IP6.IsValid() && (err != nil || string(dad) != "0\n") {
+				t.Errorf("accept_dad of %s = %q, %v, want 0: detection takes seconds", h.Side, dad, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTheHostsAreAsAskedFor(t *testing.T) {
 	testutil.Privileged(t)
 	outside := devices(t)
@@ -226,7 +247,7 @@ func TestCommandRunsInside(t *testing.T) {
 func TestDownKillsWhatRuns(t *testing.T) {
 	testutil.Privileged(t)
 	l := lab.ForTest(t, lab.Config{})
-	cmd := l.A.Command(context.Background(), "sleep", "600")
+	cmd := l.A.Command(context.Background(), "sleep", "20")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
