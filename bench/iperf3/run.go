@@ -37,8 +37,10 @@ type run struct {
 	end       time.Time // set by finish
 	seconds   float64   // length of the measured part, set by stop
 	intervals []interval
-	cpuStart  cpuTime
-	cpu       cpuLoad
+	// congestion is the name of this end's congestion control, "" if nobody knows.
+	congestion string
+	cpuStart   cpuTime
+	cpu        cpuLoad
 }
 
 // newRun prepares a run over connections whose order both ends agree on: those on which

@@ -120,6 +120,11 @@ func (r *run) takeSample(now time.Time) {
 func (r *run) lastSample(now time.Time) {
 	r.seconds = now.Sub(r.start).Seconds()
 	r.cpu = cpuSince(r.cpuStart)
+	if r.info != nil {
+		// All streams of an end have the same one, and a receiver has one too.
+		info, _ := r.info(r.streams[0].conn)
+		r.congestion = info.Congestion
+	}
 	rest := now.Sub(r.lastEnd)
 	if r.every == 0 || rest >= r.every/10 || len(r.intervals) == 0 {
 		r.takeSample(now)
@@ -163,7 +168,7 @@ func (s *stream) resent() int64 {
 func (r *run) results() results {
 	out := results{
 		CPUTotal: r.cpu.user + r.cpu.system, CPUUser: r.cpu.user, CPUSystem: r.cpu.system,
-		HasRetransmits: -1,
+		HasRetransmits: -1, Congestion: r.congestion,
 	}
 	for _, s := range r.streams {
 		out.Streams = append(out.Streams, streamResult{
@@ -173,7 +178,6 @@ func (r *run) results() results {
 			out.HasRetransmits = 0
 			if s.hasInfo {
 				out.HasRetransmits = 1
-				out.Congestion = s.info.Congestion
 			}
 		}
 	}

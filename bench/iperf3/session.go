@@ -229,11 +229,26 @@ func (t *session) transfer(ctx context.Context, next <-chan message) error {
 				return fmt.Errorf("iperf3: nothing moved for %v", t.srv.quietMax())
 			}
 		case <-ctx.Done():
-			t.run.stop(0)
-			t.finish(results{})
-			_ = t.ctl.sendState(stateServerTerminate)
-			return ctx.Err()
+			t.terminate(next)
+			return fmt.Errorf("iperf3: the server has terminated: %w", context.Cause(ctx))
 		}
+	}
+}
+
+// terminate ends a test because the user of the server wants it so. The client is told
+// and then left the time to go, or it would see a broken stream before it sees why.
+func (t *session) terminate(next <-chan message) {
+	err := t.ctl.sendState(stateServerTerminate)
+	t.run.stop(0)
+	t.finish(results{})
+	if err != nil {
+		return
+	}
+	patience := time.NewTimer(diagnoseMax)
+	defer patience.Stop()
+	select {
+	case <-next:
+	case <-patience.C:
 	}
 }
 

@@ -246,6 +246,32 @@ func TestOmitAgainstStock(t *testing.T) {
 	}
 }
 
+// A server that is stopped tells its client so, and the test ends on both sides.
+func TestStoppedServerTellsStockClient(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := &Server{Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	// Stopped at the first look at a stream that moves data.
+	s.Interval = 50 * time.Millisecond
+	s.Info = func(net.Conn) (Info, bool) {
+		cancel()
+		return Info{Congestion: "test"}, true
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, l) }()
+	r, _ := runStock(t, l.Addr().(*net.TCPAddr).Port, "-t", "20", "-R")
+	if !strings.Contains(r.Error, "server has terminated") {
+		t.Errorf("iperf3 says %q, want that the server has terminated", r.Error)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // What iperf3 does with UDP is not here, and a stock client must be told.
 func TestStockClientIsToldWhatThereIsNot(t *testing.T) {
 	port := startServer(t, &Server{})

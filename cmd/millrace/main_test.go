@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 // run runs the program to its end.
 func run(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // also in a clean-up
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	var out, diag bytes.Buffer

@@ -168,3 +168,45 @@ func TestCCList(t *testing.T) {
 		t.Errorf("%d defaults, want 1", defaults)
 	}
 }
+
+// The command measures with itself: the client's JSON is iperf3's, and both agree.
+func TestIperf3(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_ = l.Close()
+	server := startCommand(t, "iperf3", "-s", "-1", "-p", port)
+	testutil.Eventually(t, 10*time.Second, func() bool {
+		return strings.Contains(server.out.String(), "Server listening on "+port)
+	}, "the server to listen")
+	client := startCommand(t, "iperf3", "-c", "127.0.0.1", "-p", port, "-n", "1M", "-P", "2", "-J")
+	for _, c := range []*command{client, server} {
+		select {
+		case status := <-c.status:
+			c.status <- status
+			if status != 0 {
+				t.Fatalf("status %d: %s", status, c.diag.String())
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("it does not end")
+		}
+	}
+	var got struct {
+		End struct {
+			Sent struct {
+				Bytes int64 `json:"bytes"`
+			} `json:"sum_sent"`
+			Received struct {
+				Bytes int64 `json:"bytes"`
+			} `json:"sum_received"`
+		} `json:"end"`
+	}
+	if err := json.Unmarshal([]byte(client.out.String()), &got); err != nil {
+		t.Fatalf("%v in %s", err, client.out.String())
+	}
+	if got.End.Sent.Bytes != 1<<20 || got.End.Received.Bytes != 1<<20 {
+		t.Errorf("sent %d, received %d, want 1 MiB each", got.End.Sent.Bytes, got.End.Received.Bytes)
+	}
+}
