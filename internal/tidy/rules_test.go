@@ -64,6 +64,8 @@ func TestImports(t *testing.T) {
 		{"hostnet is of the loader", "loader/hostnet/x.go", `import _ "github.com/vishvananda/netlink"`, nil},
 		{"a leaf uses x/sys", "mono/x.go", `import _ "golang.org/x/sys/unix"`, []string{"3: may not"}},
 		{"a wrapper uses x/sys", "dataplane/fault/x.go", `import _ "golang.org/x/sys/unix"`, nil},
+		{"captures use a library", "dataplane/pcap/x.go", `import _ "github.com/gopacket/gopacket/pcapgo"`, nil},
+		{"another wrapper does", "dataplane/fault/x.go", `import _ "github.com/gopacket/gopacket"`, []string{"3: may not"}},
 		{"the shell uses the simulator", "stack/x_test.go", "import _ " + own + `sim"`, []string{"3: turn the"}},
 		{"a command uses the simulator", "cmd/millrace/x.go", "// Doc.\npackage main\nimport _ " + own + `sim"`, nil},
 		{"the root package joins all", "x.go", "// Doc.\npackage millrace\nimport _ " + own + `dataplane/xsk"`, nil},
