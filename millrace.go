@@ -1,0 +1,116 @@
+// Package millrace is a user-space TCP stack on a Linux network interface. It takes the
+// flows it is asked for, through XDP and AF_XDP, and leaves everything else on the
+// interface to the kernel: ARP, ICMP echo, SSH, and all ports it does not listen on.
+//
+//	nic, err := millrace.Open("eth0", millrace.Config{})
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	defer nic.Close()
+//	l, err := nic.Listen("tcp", ":8080")
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	log.Fatal(http.Serve(l, http.FileServer(http.Dir("."))))
+//
+// The addresses are those of the interface. Listeners and connections are those of package
+// stack, which behave as those of package net. Opening takes root, or CAP_NET_ADMIN,
+// CAP_NET_RAW and CAP_BPF.
+package millrace
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/stack"
+)
+
+// Mode says how packets pass between the driver and the stack.
+type Mode int
+
+// The modes.
+const (
+	// ModeAuto takes the best that works: the order is that of the other modes.
+	ModeAuto Mode = iota
+	// ModeZeroCopy has the NIC write into the stack's memory, or fails.
+	ModeZeroCopy
+	// ModeCopy copies each frame once; XDP runs in the driver if that can, else in the
+	// network core.
+	ModeCopy
+	// ModeGeneric copies each frame, and XDP runs in the network core: slower, and works
+	// with every interface.
+	ModeGeneric
+)
+
+// String returns the mode as the command line spells it.
+func (m Mode) String() string {
+	switch m {
+	case ModeAuto:
+		return "auto"
+	case ModeZeroCopy:
+		return "zerocopy"
+	case ModeCopy:
+		return "copy"
+	case ModeGeneric:
+		return "generic"
+	}
+	return fmt.Sprintf("mode(%d)", int(m))
+}
+
+// ParseMode reads what String returns.
+func ParseMode(s string) (Mode, error) {
+	for m := ModeAuto; m <= ModeGeneric; m++ {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	return ModeAuto, fmt.Errorf("millrace: mode %q is none of auto, zerocopy, copy, generic", s)
+}
+
+// Config says how to open an interface. The zero value is good.
+type Config struct {
+	// Mode is ModeAuto unless given.
+	Mode Mode
+	// Queues is how many receive queues are served, from the first on; 0 is all. With fewer
+	// than the NIC has, packets of our flows that arrive on the others reach the kernel,
+	// which resets them: steer the NIC's RSS to the queues that are served.
+	Queues int
+	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in.
+	Stack stack.Config
+	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL).
+	BusyPoll bool
+	// WrapPort, if given, wraps the port of each queue: to capture, or to break, what
+	// crosses it.
+	WrapPort func(queue int, p dataplane.Port) dataplane.Port
+	// Log gets warnings, and with Debug what the kernel's view of the network does; nil is
+	// slog.Default.
+	Log *slog.Logger
+}
+
+// Info says how an interface was opened.
+type Info struct {
+	Name, Driver string
+	// Attached is "native" or "generic".
+	Attached string
+	// ZeroCopy says of each queue served whether frames pass without a copy.
+	ZeroCopy []bool
+	// QueuesTotal is how many receive queues the NIC has.
+	QueuesTotal int
+	// MTU is the largest IP packet that the stack sends or offers to receive.
+	MTU int
+	// Notes are remarks on how it went, for people.
+	Notes []string
+}
+
+// String sums i up in a line.
+func (i Info) String() string {
+	copies := "copy"
+	for _, zc := range i.ZeroCopy {
+		if zc {
+			copies = "zero-copy"
+		}
+	}
+	return fmt.Sprintf("%s (%s): XDP %s, AF_XDP %s, %d of %d queues, MTU %d",
+		i.Name, i.Driver, i.Attached, copies, len(i.ZeroCopy), i.QueuesTotal, i.MTU)
+}

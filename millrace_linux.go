@@ -1,0 +1,235 @@
+package millrace
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+
+	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/dataplane/xsk"
+	"github.com/millrace-tcp/millrace/loader"
+	"github.com/millrace-tcp/millrace/loader/hostnet"
+	"github.com/millrace-tcp/millrace/stack"
+	"github.com/millrace-tcp/millrace/stack/engine"
+)
+
+// NIC is an open interface, with the Stack that serves it. Its methods are safe for
+// concurrent use.
+type NIC struct {
+	*stack.Stack
+	info   Info
+	probe  loader.NICInfo
+	log    *slog.Logger
+	view   *hostnet.View
+	prog   *loader.Program
+	addrs  *engine.AddrSet
+	claims *nicClaimer
+	socks  []*xsk.Port
+	ports  []dataplane.Port // socks, as wrapped
+
+	closing sync.Once
+	closed  error
+}
+
+// Open opens an interface of the present network namespace: it attaches the XDP program,
+// which goes with the process however that ends, and opens an AF_XDP socket for each queue.
+// No packet is taken until something listens or dials.
+func Open(nic string, cfg Config) (*NIC, error) {
+	n := &NIC{log: cfg.Log, addrs: engine.NewAddrSet()}
+	if n.log == nil {
+		n.log = slog.Default()
+	}
+	if err := n.open(nic, cfg); err != nil {
+		return nil, errors.Join(fmt.Errorf("millrace: open %s: %w", nic, err), n.Close())
+	}
+	return n, nil
+}
+
+func (n *NIC) open(nic string, cfg Config) (err error) {
+	if n.probe, err = loader.Probe(nic); err != nil {
+		return err
+	}
+	if n.view, err = hostnet.Open(n.probe.Index, n.log); err != nil {
+		return err
+	}
+	if n.prog, err = loader.Attach(n.probe.Index, loader.Config{Mode: attachMode(cfg.Mode)}); err != nil {
+		return err
+	}
+	n.view.OnAddrs(n.follow)
+	if err := n.openQueues(cfg); err != nil {
+		return err
+	}
+	n.claims = newNICClaimer(n.prog)
+	n.describe(nic)
+	sc := cfg.Stack
+	sc.Router = &router{n.view, n.info.MTU}
+	sc.Addrs, sc.Claimer = n.addrs, n.claims
+	n.Stack, err = stack.New(sc, n.ports...)
+	return err
+}
+
+// follow takes note of the interface's addresses.
+func (n *NIC) follow(addrs []netip.Addr) {
+	n.addrs.Set(addrs)
+	if err := n.prog.SetLocalAddrs(addrs); err != nil {
+		n.log.Warn("millrace: addresses changed and XDP cannot follow", "nic", n.probe.Name, "err", err)
+	}
+}
+
+// openQueues opens the sockets and puts them where the program finds them.
+func (n *NIC) openQueues(cfg Config) error {
+	total := max(1, n.probe.RXQueues)
+	queues := cfg.Queues
+	if queues == 0 {
+		queues = total
+	}
+	if queues < 0 || queues > total {
+		return fmt.Errorf("%d queues asked for, the NIC has %d", queues, total)
+	}
+	if queues < total {
+		n.log.Warn("millrace: not all queues are served; steer RSS to those that are, or the kernel will "+
+			"reset connections that arrive on the others", "nic", n.probe.Name, "served", queues, "total", total)
+	}
+	for q := range queues {
+		sock, err := xsk.Open(n.socketConfig(cfg, q))
+		if err != nil {
+			return err
+		}
+		port := dataplane.Port(sock)
+		if cfg.WrapPort != nil {
+			port = cfg.WrapPort(q, port)
+		}
+		n.socks = append(n.socks, sock)
+		n.ports = append(n.ports, port)
+		if err := n.prog.Register(q, sock.FD()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
+	sc := xsk.Config{
+		Ifindex: n.probe.Index, IfName: n.probe.Name, Queue: queue,
+		Mode: xsk.Copy, BusyPoll: cfg.BusyPoll,
+		// No wire can flip a bit between the two ends of a veth pair.
+		LinkLocal: n.probe.Veth,
+	}
+	if n.prog.Mode() == loader.Native && !n.probe.Veth {
+		switch cfg.Mode {
+		case ModeAuto:
+			sc.Mode = xsk.Auto
+		case ModeZeroCopy:
+			sc.Mode = xsk.ZeroCopy
+		case ModeCopy, ModeGeneric:
+		}
+	}
+	if cfg.Mode == ModeZeroCopy {
+		sc.Mode = xsk.ZeroCopy
+	}
+	if sc.Mode != xsk.Copy {
+		sc.HWRing = n.probe.RXRing
+	}
+	return sc
+}
+
+func attachMode(m Mode) loader.Mode {
+	switch m {
+	case ModeZeroCopy:
+		return loader.Native
+	case ModeGeneric:
+		return loader.Generic
+	case ModeAuto, ModeCopy:
+	}
+	return loader.Auto
+}
+
+// frameOverhead is what a receive frame holds besides the IP packet: the kernel's headroom,
+// and an Ethernet header with a VLAN tag.
+const frameOverhead = 256 + 18
+
+// describe fills in the Info.
+func (n *NIC) describe(nic string) {
+	n.info = Info{
+		Name: nic, Driver: n.probe.Driver, Attached: n.prog.Mode().String(),
+		QueuesTotal: max(1, n.probe.RXQueues), MTU: n.probe.MTU, Notes: n.prog.Notes(),
+	}
+	for _, s := range n.socks {
+		n.info.ZeroCopy = append(n.info.ZeroCopy, s.ZeroCopy())
+		n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
+	}
+	if n.info.MTU < n.probe.MTU {
+		n.info.Notes = append(n.info.Notes, fmt.Sprintf(
+			"frames hold %d octets of the MTU %d; the stack offers peers that much", n.info.MTU, n.probe.MTU))
+	}
+}
+
+// Info says how the interface was opened.
+func (n *NIC) Info() Info { return n.info }
+
+// Counters returns the counters of the XDP program.
+func (n *NIC) Counters() loader.Counters { return n.prog.Counters() }
+
+// PortStats returns the counters of each queue's socket.
+func (n *NIC) PortStats() []dataplane.Stats {
+	all := make([]dataplane.Stats, len(n.ports))
+	for i, p := range n.ports {
+		all[i] = p.Stats()
+	}
+	return all
+}
+
+// Close aborts all connections, detaches the program and gives everything back. What the
+// kernel did on the interface goes on.
+func (n *NIC) Close() error {
+	n.closing.Do(func() { n.closed = n.close() })
+	return n.closed
+}
+
+func (n *NIC) close() error {
+	var errs []error
+	if n.Stack != nil {
+		errs = append(errs, n.Stack.Close())
+	}
+	if n.view != nil {
+		errs = append(errs, n.view.Close())
+	}
+	if n.prog != nil {
+		errs = append(errs, n.prog.Close())
+	}
+	for _, p := range n.ports {
+		errs = append(errs, p.Close())
+	}
+	if n.claims != nil {
+		n.claims.close()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("millrace: close %s: %w", n.probe.Name, err)
+	}
+	return nil
+}
+
+// router is the kernel's view of the network, as the engines ask for it.
+type router struct {
+	view *hostnet.View
+	mtu  int // what a frame holds
+}
+
+// Route returns the way to dst.
+func (r *router) Route(src, dst netip.Addr) (engine.Hop, engine.RouteStatus) {
+	h, status := r.view.Route(src, dst)
+	h.MTU = min(h.MTU, r.mtu)
+	switch status {
+	case hostnet.OK:
+		return engine.Hop(h), engine.RouteOK
+	case hostnet.Unresolved:
+		return engine.Hop(h), engine.RouteUnresolved
+	case hostnet.Unreachable:
+	}
+	return engine.Hop(h), engine.RouteImpossible
+}
+
+// Generation changes when an answer of Route may have.
+func (r *router) Generation() uint64 { return r.view.Generation() }
