@@ -160,6 +160,10 @@ func (n *NIC) describe(nic string) {
 		n.info.ZeroCopy = append(n.info.ZeroCopy, s.ZeroCopy())
 		n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
 	}
+	if n.probe.Veth && n.prog.Mode() == loader.Generic {
+		n.info.Notes = append(n.info.Notes, "generic XDP on a veth gets packets larger than the MTU from its "+
+			"peer, and drops them: on the peer, ip link set DEV gso_max_segs 1, or ethtool -K DEV tso off gso off")
+	}
 	if n.info.MTU < n.probe.MTU {
 		n.info.Notes = append(n.info.Notes, fmt.Sprintf(
 			"frames hold %d octets of the MTU %d; the stack offers peers that much", n.info.MTU, n.probe.MTU))
