@@ -132,6 +132,7 @@ const pawsIdle = 24 * 24 * time.Hour
 // checkSequence is the first step: is any of the segment in the window? It cuts off what is
 // not. A segment that only acknowledges, into a closed window, passes.
 func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
+	c.crossing(seg)
 	if c.acceptable(seg) {
 		c.trim(seg)
 		return true
@@ -152,6 +153,17 @@ func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
 	}
 	c.inputUnacceptable(now, seg)
 	return false
+}
+
+// crossing takes the SYN off a SYN and ACK that ends a simultaneous open: the SYN came before,
+// alone, and the table of acceptable segments would have the ACK dropped with it.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.5 (figure 8, line 7)
+func (c *Conn) crossing(seg *wire.Segment) {
+	if c.state == StateSynReceived && seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN|wire.ACK &&
+		seg.SEQ == c.rcv.IRS && seg.ACK == c.snd.NXT {
+		seg.Flags &^= wire.SYN
+		seg.SEQ = seg.SEQ.Add(1)
+	}
 }
 
 // inputUnacceptable answers a segment outside of the window: "send an acknowledgment".
