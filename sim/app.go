@@ -61,7 +61,8 @@ type app struct {
 	client bool
 
 	opened, ended         bool
-	openedAt              mono.Time
+	openedAt, endedAt     mono.Time
+	readAt                mono.Time // when it last read something
 	written, read         int64
 	writePause, readPause bool
 	writeDone, readDone   bool // closed its side; saw the end of the peer's
@@ -136,7 +137,7 @@ func (a *app) end() {
 	if a.ended {
 		return
 	}
-	a.ended = true
+	a.ended, a.endedAt = true, a.net.now
 	a.cause = a.conn.Status().Cause()
 	a.info = a.conn.TCP().Info(a.host.clock())
 	// In good order there may be data left to read.
@@ -238,6 +239,7 @@ func (a *app) doReads() {
 			return
 		}
 		a.read += int64(n)
+		a.readAt = a.net.now
 		if a.pausesNow() {
 			a.pauseReading(a.pauseLen())
 		}

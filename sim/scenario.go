@@ -16,6 +16,7 @@ import (
 // portFirst + i.
 const (
 	portServer = 80
+	portBoth   = 20 // of servers that connect, too
 	portFirst  = 10000
 )
 
@@ -33,6 +34,7 @@ type flow struct {
 type flowConfig struct {
 	start          time.Duration
 	client, server behaviour
+	both           bool        // the server does not listen, but connects at the same time
 	tcp            *tcp.Config // of the client's side; nil is the host's
 }
 
@@ -128,8 +130,14 @@ func (s *scenario) addFlow(i int, c *flowConfig) {
 		sends: (seed + 1) * 7919, reads: seed * 7919, rng: s.rand(streamApp + seed + 1),
 	}
 	s.flows = append(s.flows, f)
+	port := uint16(portFirst + i)
 	s.after(f.start, func(mono.Time) {
-		f.client.dial(netip.AddrPortFrom(s.b.addr, portServer), uint16(portFirst+i), f.option)
+		if !c.both {
+			f.client.dial(netip.AddrPortFrom(s.b.addr, portServer), port, f.option)
+			return
+		}
+		f.client.dial(netip.AddrPortFrom(s.b.addr, portBoth), port, f.option)
+		f.server.dial(netip.AddrPortFrom(s.a.addr, port), portBoth, s.cfg.b.options())
 	})
 }
 
