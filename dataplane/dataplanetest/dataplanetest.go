@@ -86,6 +86,7 @@ type link struct {
 // end is a port, with what its worker needs to keep.
 type end struct {
 	dataplane.Port
+	peer       *end
 	next, want uint64 // numbers of the next frame to send, and to receive
 	batch      [dataplane.BatchMax]dataplane.Frame
 }
@@ -93,7 +94,9 @@ type end struct {
 func newLink(t *testing.T, open Open) *link {
 	t.Helper()
 	a, b := open(t)
-	return &link{&end{Port: a}, &end{Port: b}}
+	l := &link{&end{Port: a}, &end{Port: b}}
+	l.a.peer, l.b.peer = l.b, l.a
+	return l
 }
 
 // close closes both ports, and says that no frame may be missing.
@@ -179,7 +182,8 @@ func (e *end) take(dst []dataplane.Frame) int {
 	return kept
 }
 
-// receive waits for n frames, checks them and frees them.
+// receive waits for n frames, checks them and frees them. It flushes both ports, as both
+// their workers would at every turn: a link may want to be told again.
 func (e *end) receive(t *testing.T, n int, room int) {
 	t.Helper()
 	for end := time.Now().Add(patience); n > 0; {
@@ -190,6 +194,8 @@ func (e *end) receive(t *testing.T, n int, room int) {
 		}
 		e.Free(e.batch[:got])
 		if n -= got; n > 0 && got == 0 {
+			e.Flush()
+			e.peer.Flush()
 			if time.Now().After(end) {
 				t.Fatalf("%s: frame %d and %d more did not come", e.Info().Name, e.want, n-1)
 			}
@@ -206,6 +212,11 @@ func (e *end) receive(t *testing.T, n int, room int) {
 // within runs f in a goroutine and fails if it does not end in time.
 func within(t *testing.T, what string, f func()) {
 	t.Helper()
+	withinTime(t, patience, what, f)
+}
+
+func withinTime(t *testing.T, limit time.Duration, what string, f func()) {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -213,7 +224,7 @@ func within(t *testing.T, what string, f func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("%s did not happen within %v", what, patience)
+	case <-time.After(limit):
+		t.Fatalf("%s did not happen within %v", what, limit)
 	}
 }

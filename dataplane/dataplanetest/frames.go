@@ -41,6 +41,7 @@ func testHeldFrames(t *testing.T, l *link) {
 	var keep [held]dataplane.Frame
 	l.a.send(t, held)
 	for n, end := 0, time.Now().Add(patience); n < held; {
+		l.a.Flush()
 		n += l.b.take(keep[n:])
 		if time.Now().After(end) {
 			t.Fatalf("got %d frames, want %d", n, held)
@@ -73,6 +74,7 @@ func testCutFrames(t *testing.T, l *link) {
 	for round := range uint64(200) {
 		l.a.send(t, 8)
 		for n, end := 0, time.Now().Add(patience); n < 8; {
+			l.a.Flush()
 			got := l.b.take(l.b.batch[:])
 			for i := range got {
 				wantFrame(t, l.b.batch[i].Data, 8*round+uint64(n+i), l.a.Info().FrameSize)
@@ -244,6 +246,7 @@ func testNoAllocation(t *testing.T, l *link) {
 			n := l.b.take(l.b.batch[:])
 			l.b.Free(l.b.batch[:n])
 			l.b.Flush()
+			l.a.Flush()
 			if got += n; got < 16 && time.Now().After(end) {
 				t.Fatalf("got %d frames, want 16", got)
 			}

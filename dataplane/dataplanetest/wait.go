@@ -99,16 +99,23 @@ func testFrameEndsWait(t *testing.T, l *link) {
 					l.b.want++
 				}
 				l.b.Free(l.b.batch[:got])
+				l.b.Flush()
 			}
 			arrived <- struct{}{}
 		}
 	}()
 	for range 200 {
 		l.a.send(t, 1)
-		select {
-		case <-arrived:
-		case <-time.After(patience):
-			t.Fatalf("a frame of %d octets came and Wait slept on", length(l.a.next-1, room))
+		for end, here := time.Now().Add(patience), false; !here; {
+			select {
+			case <-arrived:
+				here = true
+			case <-time.After(10 * time.Millisecond):
+				l.a.Flush() // The sender's next turn.
+			}
+			if !here && time.Now().After(end) {
+				t.Fatalf("a frame of %d octets was sent and Wait slept on", length(l.a.next-1, room))
+			}
 		}
 	}
 }
@@ -118,6 +125,7 @@ func echo(e *end, turns int) error {
 	for n := 0; n < turns; {
 		got := e.take(e.batch[:])
 		if got == 0 {
+			e.Flush()
 			if err := e.Wait(-1); err != nil {
 				return err
 			}
@@ -144,7 +152,8 @@ func echo(e *end, turns int) error {
 // the game. A pace that varies meets the moment between the last look and the sleep.
 func testPingPong(t *testing.T, l *link) {
 	const turns = 3000
-	within(t, "the end of the game", func() {
+	// An emulated NIC takes 5 ms a turn.
+	withinTime(t, 6*patience, "the end of the game", func() {
 		done := make(chan error, 1)
 		go func() { done <- echo(l.b, turns) }()
 		for n := range turns {
@@ -159,6 +168,7 @@ func testPingPong(t *testing.T, l *link) {
 				if got > 0 {
 					continue
 				}
+				l.a.Flush()
 				if err := l.a.Wait(-1); err != nil {
 					t.Errorf("Wait: %v", err)
 					return
@@ -208,7 +218,7 @@ func testCloseMissesAllocated(t *testing.T, l *link) {
 
 func testCloseMissesReceived(t *testing.T, l *link) {
 	l.a.send(t, 1)
-	for end := time.Now().Add(patience); l.b.take(l.b.batch[:1]) == 0; {
+	for end := time.Now().Add(patience); l.b.take(l.b.batch[:1]) == 0; l.a.Flush() {
 		if time.Now().After(end) {
 			t.Fatal("the frame did not come")
 		}

@@ -57,6 +57,12 @@ func TestZeroCopyPort(t *testing.T) {
 				t.Fatal(err)
 			}
 			ports[i] = p
+			t.Cleanup(func() {
+				if t.Failed() { // What was seen, and a free queue for the next test.
+					t.Logf("%s: %+v, kernel %+v, kick: %v", p.Info().Name, p.Stats(), p.KernelStats(), p.Err())
+					_ = p.Close()
+				}
+			})
 		}
 		return ports[0], ports[1]
 	})
