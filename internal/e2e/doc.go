@@ -1,0 +1,12 @@
+// Package e2e holds the acceptance tests: the program as a user runs it, in one of two
+// network namespaces that a veth pair joins, and the clients and servers of the
+// distribution on the kernel's TCP in the other. It has no code but tests, which need root.
+//
+// By default a test makes its namespaces and the pair as a user does by hand, with ip(8),
+// so that the offloads and queues are the defaults; some use package lab instead. With
+// -short the transfers are smaller and the package takes under a minute.
+//
+// MILLRACE_E2E_FLAGS is flags for every run of the program, such as "-v" or "--mode generic".
+// With "--stack kernel" among them the tests run against the kernel's TCP: what fails then
+// is a fault of the test or of the machine, and not of the stack.
+package e2e

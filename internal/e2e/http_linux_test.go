@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/millrace-tcp/millrace/internal/lab"
+	"github.com/millrace-tcp/millrace/internal/testutil"
+)
+
+// The two addresses of the host that millrace runs on, as they stand in a URL.
+var hosts = []struct{ family, host string }{{"IPv4", "10.77.0.1"}, {"IPv6", "[fd77::1]"}}
+
+// TestDownloads is point 1: a stock client on the kernel's TCP gets what was served, alone
+// and in a crowd, over both families.
+func TestDownloads(t *testing.T) {
+	l := byHand(t)
+	curl := testutil.Command(t, "curl", "curl")
+	big := file(t, sized[int64](1024, 64)*mib)
+	small := file(t, sized[int64](16, 2)*mib)
+	listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files)
+	for _, to := range hosts {
+		took, err := download(t, l.B, curl, "http://"+to.host+":8080/"+big.name, big)
+		if err != nil {
+			t.Errorf("point 1: %s: %v", to.family, err)
+			continue
+		}
+		t.Logf("point 1: %d MiB over %s in %.1f s, %.2f Gbit/s, sha256 ok", big.size/mib, to.family, took.Seconds(), rate(big.size, took))
+	}
+	const crowd = 64
+	var all sync.WaitGroup
+	began := time.Now()
+	failed := make(chan error, crowd)
+	for i := range crowd {
+		all.Go(func() {
+			url := fmt.Sprintf("http://%s:8080/%s", hosts[i%2].host, small.name)
+			if _, err := download(t, l.B, curl, url, small); err != nil {
+				failed <- err
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(began)
+	close(failed)
+	for err := range failed {
+		t.Errorf("point 1: one of %d at once: %v", crowd, err)
+	}
+	if !t.Failed() {
+		t.Logf("point 1: %d at once, %d MiB each, in %.1f s, %.2f Gbit/s, every sha256 ok",
+			crowd, small.size/mib, took.Seconds(), rate(crowd*small.size, took))
+	}
+}
+
+// TestUploads is point 1 the other way: what a stock client sends through the proxy is
+// what a server behind it, on the kernel's loopback, gets.
+func TestUploads(t *testing.T) {
+	l := made(t)
+	curl := testutil.Command(t, "curl", "curl")
+	big := file(t, sized[int64](256, 32)*mib)
+	small := file(t, sized[int64](16, 2)*mib)
+	sink := startSink(t, l.A)
+	listening(t, l.A, "proxy", "--listen", ":8082", "--to", sink)
+	for _, to := range hosts {
+		took, err := upload(t, l.B, curl, "http://"+to.host+":8082/", big)
+		if err != nil {
+			t.Errorf("point 1: upload over %s: %v", to.family, err)
+			continue
+		}
+		t.Logf("point 1: upload of %d MiB through the proxy over %s in %.1f s, %.2f Gbit/s, sha256 ok",
+			big.size/mib, to.family, took.Seconds(), rate(big.size, took))
+	}
+	const crowd = 16
+	var all sync.WaitGroup
+	failed := make(chan error, crowd)
+	for i := range crowd {
+		all.Go(func() {
+			if _, err := upload(t, l.B, curl, "http://"+hosts[i%2].host+":8082/", small); err != nil {
+				failed <- err
+			}
+		})
+	}
+	all.Wait()
+	close(failed)
+	for err := range failed {
+		t.Errorf("point 1: one of %d uploads at once: %v", crowd, err)
+	}
+	if !t.Failed() {
+		t.Logf("point 1: %d uploads at once, %d MiB each, every sha256 ok", crowd, small.size/mib)
+	}
+}
+
+// upload sends a file with curl to a server that answers with the sum of what it got, and
+// returns how long that took.
+func upload(t testing.TB, h *lab.Host, curl, url string, c content) (time.Duration, error) {
+	t.Helper()
+	ctx, cancel := deadline(t, most(2*time.Minute))
+	defer cancel()
+	var diag transcript
+	cmd := h.Command(ctx, curl, "-sS", "--fail", "--noproxy", "*", "-T", c.path, url)
+	cmd.Stderr = &diag
+	began := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, fmt.Errorf("curl -T %s: %w: %s", url, err, diag.String())
+	}
+	if want := answer(c.size, c.sum[:]); strings.TrimSpace(string(out)) != want {
+		return 0, fmt.Errorf("curl -T %s: the server got %s, want %s", url, out, want)
+	}
+	return time.Since(began), nil
+}
+
+func answer(size int64, sum []byte) string {
+	return fmt.Sprintf("%d %s", size, hex.EncodeToString(sum))
+}
+
+// startSink runs an HTTP server on the kernel's loopback of a host until the test ends. It
+// answers an upload with its size and sum. The address is its own.
+func startSink(t testing.TB, h *lab.Host) (address string) {
+	t.Helper()
+	l, err := h.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveHTTP(t, l, func(w http.ResponseWriter, r *http.Request) {
+		d := newDigest()
+		if _, err := io.Copy(d, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		_, _ = io.WriteString(w, answer(d.size, d.Sum(nil)))
+	})
+	return l.Addr().String()
+}
+
+// serveHTTP serves on a listener until the test ends.
+func serveHTTP(t testing.TB, l net.Listener, h http.HandlerFunc) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: patience}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(l) }()
+	t.Cleanup(func() {
+		_ = s.Close()
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// client returns an HTTP client on the kernel's TCP of a host.
+func client(h *lab.Host) *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return h.Dial(ctx, network, address)
+		},
+	}}
+}
