@@ -84,8 +84,8 @@ func (m *measurement) run() error {
 	}
 	for i := mono.Time(1); i <= progressSteps && m.err == nil; i++ {
 		m.network.run(end / progressSteps * i)
-		if m.spec.Progress != nil {
-			m.spec.Progress(time.Duration(m.now))
+		if m.spec.Progress != nil && !m.spec.Progress(time.Duration(m.now)) {
+			return ErrStopped
 		}
 	}
 	m.network.run(end)

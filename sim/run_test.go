@@ -136,6 +136,32 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+// A run stops when it is told to, and samples as often as asked.
+func TestRunStopsAndSamples(t *testing.T) {
+	spec := Spec{Link: mustLink(t, LinkDefault), Algorithms: algorithms, Time: 10 * time.Second, Flows: 2}
+	var stopped time.Duration
+	spec.Progress = func(done time.Duration) bool {
+		stopped = done
+		return done < 5*time.Second
+	}
+	if _, err := Run(spec); !errors.Is(err, ErrStopped) || stopped != 5*time.Second {
+		t.Errorf("got %v at %v, want ErrStopped at 5s", err, stopped)
+	}
+	spec.Progress = nil
+	spec.SampleEvery = 100 * time.Millisecond
+	n, last := 0, Sample{}
+	spec.Sample = func(s Sample) {
+		if s.Flow == 1 {
+			n++
+			last = s
+		}
+	}
+	mustRun(t, spec)
+	if n != 100 || last.At != 10*time.Second || last.Cwnd == 0 || last.SRTT < 50*time.Millisecond || last.Delivered == 0 {
+		t.Errorf("%d samples, the last %+v", n, last)
+	}
+}
+
 // BenchmarkHour is an hour of 20 Mbit/s with four flows.
 func BenchmarkHour(b *testing.B) {
 	for b.Loop() {

@@ -46,9 +46,13 @@ type Spec struct {
 	// SampleEvery is how often Sample is called for each flow.
 	SampleEvery time.Duration
 	Sample      func(Sample)
-	// Progress, if not nil, is called now and then with the virtual time done.
-	Progress func(done time.Duration)
+	// Progress, if not nil, is called 200 times in a run with the virtual time done. When it
+	// says no, Run returns ErrStopped.
+	Progress func(done time.Duration) bool
 }
+
+// ErrStopped is returned by a Run that Progress has stopped.
+var ErrStopped = errors.New("stopped")
 
 // Sample is the state of a flow's sender at a time.
 type Sample struct {

@@ -137,7 +137,7 @@ claims off the NIC; everything else stays with the kernel.`,
 	})
 	root.AddCommand(
 		a.serveCommand(), a.proxyCommand(), a.getCommand(), a.ncCommand(), a.iperf3Command(),
-		a.labCommand(), a.ccCommand(), a.versionCommand(),
+		a.labCommand(), a.simCommand(), a.ccCommand(), a.versionCommand(),
 	)
 	return root
 }
