@@ -150,6 +150,12 @@ func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
 		}
 	}
 	c.input(now, &in.seg)
+	if c.listener != nil && c.tcp.State().Synchronized() {
+		// At once, not when it is served: the next handshake of this batch must see whether
+		// the accept queue still has room.
+		c.publish()
+		e.opened(c)
+	}
 }
 
 // strangerIn handles a segment that belongs to no connection.
