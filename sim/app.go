@@ -69,7 +69,6 @@ type app struct {
 	readShut              bool
 	closed                bool
 	cause                 tcp.Cause
-	last                  tcp.View // after the step before, for the checkers
 	info                  tcp.Info // when it ended
 }
 

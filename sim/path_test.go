@@ -133,9 +133,9 @@ func TestPathOutage(t *testing.T) {
 
 // A marked packet still has a good checksum, and one that is not ECN-capable is left alone.
 func TestMarkCE(t *testing.T) {
-	s := newScenario(scenarioConfig{seed: 1})
+
 	for _, v6 := range []bool{false, true} {
-		s = newScenario(scenarioConfig{seed: 1, v6: v6})
+		s := newScenario(scenarioConfig{seed: 1, v6: v6})
 		tmpl, err := wire.NewTemplate(wire.TemplateConfig{Src: s.a.addr, Dst: s.b.addr})
 		if err != nil {
 			t.Fatal(err)
