@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,6 +20,8 @@ import (
 	"github.com/millrace-tcp/millrace"
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/internal/testutil"
+	"github.com/millrace-tcp/millrace/loader"
+	"github.com/millrace-tcp/millrace/stack"
 )
 
 // open opens the interface of a host of the lab.
@@ -284,4 +287,141 @@ func TestQueues(t *testing.T) {
 		forwarded += s.Forwarded
 	}
 	t.Logf("%d frames were forwarded between queues", forwarded)
+}
+
+// TestRestored: a closed interface is as it was, and can be opened again; without listeners
+// nothing is taken from the kernel.
+func TestRestored(t *testing.T) {
+	testutil.Privileged(t)
+	testutil.NoGoroutineLeak(t)
+	l := lab.ForTest(t, lab.Config{})
+	kernel, err := l.A.Listen("tcp", ":7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, kernel)
+	for range 3 {
+		nic := open(t, l.A, millrace.Config{})
+		c, err := l.B.Dial(t.Context(), "tcp", l.A.IP4.Addr().String()+":7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEcho(t, c, 100_000)
+		if err := nic.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := nic.Close(); err != nil {
+			t.Errorf("a second Close says %v", err)
+		}
+		var info loader.NICInfo
+		err = l.A.Do(func() (err error) {
+			info, err = loader.Probe(l.A.Interface)
+			return err
+		})
+		if err != nil || info.XDPProgram != 0 {
+			t.Errorf("program %d is still attached, %v", info.XDPProgram, err)
+		}
+	}
+	err = l.A.Do(func() error { _, err := millrace.Open("nosuch0", millrace.Config{}); return err })
+	if err == nil {
+		t.Error("an interface that does not exist was opened")
+	}
+	err = l.A.Do(func() error { _, err := millrace.Open(l.A.Interface, millrace.Config{Queues: 9}); return err })
+	if err == nil {
+		t.Error("nine queues of a veth with one were opened")
+	}
+}
+
+// TestConnects opens and closes ten thousand connections from a kernel client: none fails,
+// and nothing is left.
+func TestConnects(t *testing.T) {
+	testutil.Privileged(t)
+	testutil.NoGoroutineLeak(t)
+	l := lab.ForTest(t, lab.Config{})
+	nic := open(t, l.A, millrace.Config{})
+	echo(t, listen(t, l.A, nic, ":7"))
+	conns := 10_000
+	if testing.Short() {
+		conns = 500
+	}
+	buf := make([]byte, 1)
+	heap := uint64(0)
+	for i := range conns {
+		if i == conns/10 {
+			heap = heapInUse()
+		}
+		c, err := l.B.Dial(t.Context(), "tcp", l.A.IP4.Addr().String()+":7")
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		if _, err := c.Write(buf); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		if _, err := io.ReadFull(c, buf); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		c.Close()
+	}
+	testutil.Eventually(t, 5*time.Second, func() bool {
+		s := nic.Stats()[0]
+		return s.Conns == 0 && s.TimeWaits == 0
+	}, "the last connection to end")
+	if n := nic.BufferOctets(); n != 0 {
+		t.Errorf("%d octets of buffers are in use", n)
+	}
+	if now := heapInUse(); now > heap+1<<20 {
+		t.Errorf("the heap grew from %d to %d octets", heap, now)
+	}
+}
+
+// heapInUse is what is in use after a collection.
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestOutgoing opens many connections to kernel servers, on ports that the stack reserves,
+// and one from a port of its own choice.
+func TestOutgoing(t *testing.T) {
+	testutil.Privileged(t)
+	testutil.NoGoroutineLeak(t)
+	l := lab.ForTest(t, lab.Config{})
+	nic := open(t, l.A, millrace.Config{})
+	kernel, err := l.B.Listen("tcp", ":7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, kernel)
+	address := l.B.IP4.Addr().String() + ":7"
+	var open []net.Conn
+	seen := make(map[string]bool)
+	for range 200 {
+		c, err := dial(l.A, nic, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+		if at := c.LocalAddr().String(); seen[at] {
+			t.Errorf("%s was given twice", at)
+		} else if seen[at] = true; len(seen) == 1 {
+			if k, err := l.A.Listen("tcp", at); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("the kernel gives %s too: %v %v", at, k, err)
+			}
+		}
+	}
+	for _, c := range open {
+		wantEcho(t, c, 10_000)
+	}
+	from := &net.TCPAddr{IP: l.A.IP4.Addr().AsSlice(), Port: 33333}
+	var c net.Conn
+	err = l.A.Do(func() (err error) {
+		c, err = stack.Dialer{Stack: nic.Stack, LocalAddr: from}.Dial("tcp", address)
+		return err
+	})
+	if err != nil || c.LocalAddr().String() != from.String() {
+		t.Fatalf("got %v, %v, want a connection from %v", c, err, from)
+	}
+	wantEcho(t, c, 10_000)
 }

@@ -46,8 +46,8 @@ type Config struct {
 	// ConnsMax and TimeWaitMax bound the connections of a queue, see engine.Config.
 	ConnsMax, TimeWaitMax int
 
-	// Spin is how long a worker without work looks for more before it sleeps: SpinDefault.
-	// Less than zero is not at all, SpinForever is always.
+	// Spin is how long a worker without work looks for more before it sleeps: SpinDefault,
+	// which is not at all. SpinForever is always.
 	Spin time.Duration
 	// Key makes sequence numbers unpredictable; zero is a random one.
 	Key [16]byte
@@ -68,9 +68,6 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.AcceptQueue <= 0 {
 		cfg.AcceptQueue = AcceptQueueDefault
-	}
-	if cfg.Spin == 0 {
-		cfg.Spin = SpinDefault
 	}
 	if cfg.Key == [16]byte{} {
 		if _, err := rand.Read(cfg.Key[:]); err != nil {
