@@ -102,7 +102,7 @@ func (n *nic) iperf3Server(ctx context.Context, nw network.Network, o *iperf) er
 		return err
 	}
 	s := &iperf3.Server{
-		Info: infoOf, SetCongestion: network.SetCongestion, Interval: o.interval(),
+		Info: infoOf(nw), SetCongestion: network.SetCongestion, Interval: o.interval(),
 		OneOff: o.oneOff, Out: n.app.stdout, JSON: o.asJSON, Log: n.app.log,
 	}
 	return s.Serve(ctx, l)
@@ -115,15 +115,17 @@ func (n *nic) iperf3Client(ctx context.Context, nw network.Network, c *iperf3.Cl
 	c.Dial = func(ctx context.Context, nt, address string) (net.Conn, error) {
 		return network.DialAny(ctx, nw, nt, address)
 	}
-	c.Info, c.Out, c.JSON = infoOf, n.app.stdout, o.asJSON
+	c.Info, c.Out, c.JSON = infoOf(nw), n.app.stdout, o.asJSON
 	_, err := c.Run(ctx)
 	return err
 }
 
 // infoOf hands what the stack tells to package iperf3.
-func infoOf(c net.Conn) (iperf3.Info, bool) {
-	info, ok := network.InfoOf(c)
-	return iperf3.Info(info), ok
+func infoOf(nw network.Network) func(c net.Conn) (iperf3.Info, bool) {
+	return func(c net.Conn) (iperf3.Info, bool) {
+		info, ok := network.InfoOf(nw, c)
+		return iperf3.Info(info), ok
+	}
 }
 
 // newClient makes a test of the flags.

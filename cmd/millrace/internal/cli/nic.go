@@ -182,6 +182,8 @@ func (s *spin) String() string {
 		return ""
 	case s.d == network.Forever:
 		return "inf"
+	case s.d < 0:
+		return "0s"
 	}
 	return s.d.String()
 }
@@ -201,6 +203,9 @@ func (s *spin) Set(v string) error {
 		return fmt.Errorf("must be a duration such as 50us, or inf")
 	}
 	s.d = d
+	if d == 0 {
+		s.d = -1 // 0 is the default, see network.Config
+	}
 	return nil
 }
 

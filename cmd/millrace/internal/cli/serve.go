@@ -72,12 +72,12 @@ type served struct {
 	CC            string  `json:"cc"`
 }
 
-func newServed(c net.Conn, octets int64, lasted time.Duration) served {
+func newServed(nw network.Network, c net.Conn, octets int64, lasted time.Duration) served {
 	s := served{Remote: c.RemoteAddr().String(), Bytes: octets, Seconds: lasted.Seconds()}
 	if s.Seconds > 0 {
 		s.BitsPerSecond = float64(octets) * 8 / s.Seconds
 	}
-	if info, ok := network.InfoOf(c); ok {
+	if info, ok := network.InfoOf(nw, c); ok {
 		s.Retransmits, s.CC = &info.Retransmits, info.Congestion
 	}
 	return s
@@ -110,7 +110,7 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler)
 			s := service.Server{Handle: handler(), Limit: *limit}
 			s.Closed = func(c net.Conn, octets int64, lasted time.Duration, err error) {
 				if *asJSON {
-					a.printJSON(newServed(c, octets, lasted))
+					a.printJSON(newServed(nw, c, octets, lasted))
 				}
 				a.log.Debug("closed", "remote", c.RemoteAddr().String(), "octets", octets, "lasted", lasted, "cause", err)
 			}

@@ -45,6 +45,9 @@ func (k *kernel) DialContext(ctx context.Context, network, address string) (net.
 	return k.dial.DialContext(ctx, network, address)
 }
 
+// Info asks the kernel about a connection.
+func (k *kernel) Info(c net.Conn) (Info, bool) { return kernelInfo(c) }
+
 // Close closes the listeners. Connections stay their users'.
 func (k *kernel) Close() error {
 	k.mu.Lock()

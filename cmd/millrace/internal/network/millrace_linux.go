@@ -1,13 +1,130 @@
 package network
 
 import (
-	"errors"
+	"context"
+	"fmt"
+	"log/slog"
 	"net"
+	"time"
+
+	"github.com/millrace-tcp/millrace"
+	"github.com/millrace-tcp/millrace/congestion/reno"
+	"github.com/millrace-tcp/millrace/stack"
+	"github.com/millrace-tcp/millrace/stack/tcp"
 )
 
-// Open opens millrace on a NIC.
-func Open(Config) (Network, error) {
-	return nil, errors.New("network: this build has no AF_XDP stack: use --stack kernel")
+// nic is millrace on a NIC.
+type nic struct {
+	*millrace.NIC
+	congestion string
+	capture    *capture
 }
 
-func millraceInfo(net.Conn) (Info, bool) { return Info{}, false }
+// Open opens millrace on a NIC.
+func Open(cfg Config) (Network, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	mc := millrace.Config{Queues: cfg.Queues, Log: cfg.Log}
+	mc.Stack.Spin = cfg.Spin
+	if cfg.Mode != "" {
+		mode, err := millrace.ParseMode(cfg.Mode)
+		if err != nil {
+			return nil, err
+		}
+		mc.Mode = mode
+	}
+	n := &nic{congestion: cfg.Congestion}
+	switch cfg.Congestion {
+	case "", "reno":
+		mc.Stack.Congestion, n.congestion = reno.New, "reno"
+	default:
+		return nil, fmt.Errorf("network: congestion control %q: there is reno, without options", cfg.Congestion)
+	}
+	if cfg.PCAP != "" {
+		n.capture = &capture{path: cfg.PCAP}
+		mc.WrapPort = n.capture.wrap
+	}
+	var err error
+	if n.NIC, err = millrace.Open(cfg.NIC, mc); err == nil {
+		err = n.capture.failure()
+	}
+	if err != nil {
+		if n.NIC != nil {
+			_ = n.NIC.Close()
+		}
+		_ = n.capture.close()
+		return nil, err
+	}
+	cfg.Log.Info("opened", "nic", n.NIC.Info().String())
+	for _, note := range n.NIC.Info().Notes {
+		cfg.Log.Info("note", "nic", cfg.NIC, "note", note)
+	}
+	return n, nil
+}
+
+// Listen listens on the NIC's addresses.
+func (n *nic) Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	return stack.ListenConfig{Stack: n.Stack}.Listen(ctx, network, address)
+}
+
+// Info returns what the stack tells about one of its connections.
+func (n *nic) Info(c net.Conn) (Info, bool) {
+	sc, ok := c.(*stack.Conn)
+	if !ok {
+		return Info{}, false
+	}
+	i, err := sc.Info()
+	if err != nil {
+		return Info{}, false
+	}
+	return Info{
+		Retransmits: int64(i.SegmentsRetransmitted), Cwnd: int64(i.Cwnd), SndWnd: int64(i.SendWindow),
+		RTT: i.RTT, RTTVar: i.RTTVar, PMTU: pathMTU(i.PathMSS, c), Congestion: n.congestion,
+	}, true
+}
+
+// pathMTU is the MTU that leaves room for mss: 20 octets of TCP, and 20 of IPv4 or 40 of
+// IPv6 go off it (RFC 9293, section 3.7.1).
+func pathMTU(mss int, c net.Conn) int {
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok && a.IP.To4() == nil {
+		return mss + 60
+	}
+	return mss + 40
+}
+
+const (
+	// farewellMax is how long Close waits for the peers of closed connections to
+	// acknowledge the end. Four times the shortest retransmission time-out that Linux
+	// has, so that one lost segment is no abort.
+	farewellMax = 800 * time.Millisecond
+	// farewellLook is how often it looks.
+	farewellLook = 2 * time.Millisecond
+)
+
+// Close waits a little for connections that their users have closed, so that what they
+// wrote last arrives, aborts what is left, and gives the NIC back.
+func (n *nic) Close() error {
+	late := time.Now().Add(farewellMax)
+	for n.leaving() && time.Now().Before(late) {
+		time.Sleep(farewellLook)
+	}
+	err := n.NIC.Close()
+	if cerr := n.capture.close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// leaving says whether a connection's FIN, or what is before it, is not acknowledged yet.
+func (n *nic) leaving() bool {
+	for _, c := range n.Conns() {
+		switch c.State {
+		case tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck:
+			return true
+		case tcp.StateClosed, tcp.StateListen, tcp.StateSynSent, tcp.StateSynReceived,
+			tcp.StateEstablished, tcp.StateFinWait2, tcp.StateCloseWait, tcp.StateTimeWait:
+		}
+	}
+	return false
+}

@@ -5,7 +5,6 @@ package network
 import (
 	"errors"
 	"fmt"
-	"net"
 	"runtime"
 )
 
@@ -13,5 +12,3 @@ import (
 func Open(Config) (Network, error) {
 	return nil, fmt.Errorf("network: AF_XDP needs Linux, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
-
-func millraceInfo(net.Conn) (Info, bool) { return Info{}, false }

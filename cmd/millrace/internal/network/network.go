@@ -30,7 +30,7 @@ type Config struct {
 	Congestion string        // name and options, "cubic?hystart=off"; "": the stack's default
 	Mode       string        // "auto", "zerocopy", "copy" or "generic"; "": auto
 	Queues     int           // receive queues to serve; 0: all
-	Spin       time.Duration // how long an idle worker spins; 0: the stack's default; Forever
+	Spin       time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
 	PCAP       string        // file to write what crosses the port to; "": none
 	Log        *slog.Logger  // nil: slog.Default
 }
@@ -53,11 +53,11 @@ type Info struct {
 var ErrNoInfo = errors.New("network: the connection's stack does not know")
 
 // InfoOf returns what the connection's stack tells about it.
-func InfoOf(c net.Conn) (Info, bool) {
-	if info, ok := millraceInfo(c); ok {
-		return info, true
+func InfoOf(n Network, c net.Conn) (Info, bool) {
+	if n, ok := n.(interface{ Info(net.Conn) (Info, bool) }); ok {
+		return n.Info(c)
 	}
-	return kernelInfo(c)
+	return Info{}, false
 }
 
 // SetCongestion switches the congestion control of a connection.

@@ -88,7 +88,7 @@ func TestKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if info, ok := InfoOf(c); ok && (info.Congestion == "" || info.Cwnd == 0) {
+	if info, ok := InfoOf(k, c); ok && (info.Congestion == "" || info.Cwnd == 0) {
 		t.Errorf("info %+v, want a name and a window", info)
 	}
 	if err := SetCongestion(c, "no-such"); err == nil {
