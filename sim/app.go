@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -78,6 +79,11 @@ func (a *app) dial(remote netip.AddrPort, port uint16, o engine.Options) {
 	c, err := a.host.eng.Connect(a.host.clock(), engine.ConnectConfig{
 		Local: netip.AddrPortFrom(a.host.addr, port), Remote: remote, Options: o,
 	})
+	if errors.Is(err, engine.ErrInUse) && a.flow.round > 0 {
+		// The connection before is in TIME-WAIT on this side.
+		a.net.after(time.Second, func(mono.Time) { a.dial(remote, port, o) })
+		return
+	}
 	if err != nil {
 		a.net.fail("%v: connect: %v", a, err)
 		return
@@ -102,8 +108,8 @@ func (a *app) String() string {
 
 // ConnEvent is what the engine calls.
 func (a *app) ConnEvent(c *engine.Conn, e tcp.Events) {
-	if a.conn == nil {
-		a.conn = c
+	if c != a.conn {
+		return
 	}
 	if e&tcp.Open != 0 && !a.opened {
 		a.opened, a.openedAt = true, a.net.now

@@ -43,9 +43,16 @@ const stormMax = 5000
 func newChecker(s *scenario) *checker {
 	c := &checker{s: s}
 	for _, f := range s.flows {
-		c.wires = append(c.wires, wireSide{app: &f.client}, wireSide{app: &f.server})
+		c.wires = append(c.wires, wireSide{}, wireSide{})
+		c.forget(f)
 	}
 	return c
+}
+
+// forget begins anew with a flow.
+func (c *checker) forget(f *flow) {
+	c.wires[2*f.index] = wireSide{app: f.client}
+	c.wires[2*f.index+1] = wireSide{app: f.server}
 }
 
 // sent looks at a packet.
@@ -79,10 +86,18 @@ func (w *wireSide) look(s *scenario, seg *wire.Segment, peer *wireSide) {
 			if w.app.ended || w.app.closed {
 				return // an old SYN has come again, and nobody will complete it
 			}
-			s.fail("%v: another SYN: %d, was %d", w.app, seg.SEQ, w.iss)
+			if w.app.conn == nil {
+				*w = wireSide{app: w.app} // the half-open connection was given up, and the SYN came again
+			}
+			if w.syn {
+				s.fail("%v: another SYN: %d, was %d", w.app, seg.SEQ, w.iss)
+			}
 		}
 		w.syn, w.iss = true, seg.SEQ
 		w.scales, w.scale = seg.Opt.Has&wire.HasWScale != 0, seg.Opt.WScale
+	}
+	if !w.syn {
+		return // of a connection before
 	}
 	end := seg.SEQ.Add(seg.LEN())
 	if seg.LEN() > 0 && (!w.sent || w.nxt.Less(end)) {
@@ -168,10 +183,7 @@ func (w *wireSide) limits(s *scenario) {
 	if over := nxt.Sub(una.Add(v.Window)); over > 0 {
 		s.fail("%v: sent %d octets beyond the peer's window of %d", w.app, over, v.Window)
 	}
-	limit := v.Cwnd + 1 // a FIN is not counted
-	if !v.SACK {
-		limit += 2 * v.MSS // limited transmit
-	}
+	limit := v.Cwnd + v.Slack + 1 // a FIN is not counted
 	if v.Pipe > max(limit, v.MSS+1) && v.Board > 1 {
 		s.fail("%v: %d octets in flight, more than cwnd %d", w.app, v.Pipe, v.Cwnd)
 	}
@@ -200,7 +212,7 @@ func (c *checker) ended() {
 // outcome: a connection that nobody broke off has carried everything.
 func (c *checker) outcome(f *flow) {
 	s := c.s
-	for _, a := range []*app{&f.client, &f.server} {
+	for _, a := range []*app{f.client, f.server} {
 		if a.host.dead {
 			return
 		}
@@ -214,10 +226,10 @@ func (c *checker) outcome(f *flow) {
 	if f.client.does.breaks() || f.server.does.breaks() {
 		return
 	}
-	for _, a := range []*app{&f.client, &f.server} {
-		peer := &f.server
+	for _, a := range []*app{f.client, f.server} {
+		peer := f.server
 		if a == peer {
-			peer = &f.client
+			peer = f.client
 		}
 		switch {
 		case a.cause != tcp.None:

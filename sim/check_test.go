@@ -37,8 +37,11 @@ func TestCheckerLooksAtSegments(t *testing.T) {
 		{"another SYN", []*wire.Segment{syn(99, 2)}, "another SYN"},
 		{"a reset is free", []*wire.Segment{{SEQ: 7, ACK: 9999, Flags: wire.RST}}, ""},
 	} {
-		s := newScenario(scenarioConfig{seed: 1, flows: make([]flowConfig, 1)})
+		s := newScenario(scenarioConfig{seed: 1, there: fast(time.Second), back: fast(0), flows: make([]flowConfig, 1)})
 		client, server := &s.check.wires[0], &s.check.wires[1]
+		s.run(0) // the client connects
+		s.err = nil
+		s.check.forget(s.flows[0])
 		client.look(s, syn(100, 2), server)
 		server.look(s, syn(500, 0), client)
 		for _, seg := range c.sent {

@@ -146,6 +146,13 @@ func (d drawer) flow(small int, hostile bool) flowConfig {
 	if f.client.ending == endAfterPeer && f.server.ending == endAfterPeer {
 		f.client.ending = endInTurn // or each waits for the other
 	}
+	switch {
+	case d.chance(0.2):
+		f.again = 1 + d.IntN(3)
+		f.client.pauseMax = time.Duration(d.between(float64(time.Millisecond), float64(2*time.Minute)))
+	case d.chance(0.05):
+		f.both = true
+	}
 	return f
 }
 

@@ -111,7 +111,7 @@ func (m *measurement) stepped(h *host) {
 
 // look takes note of a flow's round trip and window.
 func (m *measurement) look(flow int) {
-	a := &m.flows[flow].client
+	a := m.flows[flow].client
 	if !a.opened {
 		return
 	}

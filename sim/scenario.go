@@ -25,8 +25,10 @@ type flow struct {
 	name   string
 	index  int
 	start  time.Duration
-	client app
-	server app
+	cfg    *flowConfig
+	round  int
+	client *app
+	server *app
 	option engine.Options // of the client
 }
 
@@ -35,6 +37,7 @@ type flowConfig struct {
 	start          time.Duration
 	client, server behaviour
 	both           bool        // the server does not listen, but connects at the same time
+	again          int         // how often it is opened again, from the same port
 	tcp            *tcp.Config // of the client's side; nil is the host's
 }
 
@@ -118,26 +121,60 @@ func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
 }
 
 func (s *scenario) addFlow(i int, c *flowConfig) {
-	f := &flow{name: fmt.Sprint(i), index: i, start: c.start, option: s.cfg.a.options()}
+	f := &flow{name: fmt.Sprint(i), index: i, start: c.start, cfg: c, option: s.cfg.a.options()}
 	f.option.TCP = c.tcp
-	seed := uint64(2 * i)
-	f.client = app{
-		net: s.network, host: s.a, flow: f, client: true, does: c.client,
-		sends: seed * 7919, reads: (seed + 1) * 7919, rng: s.rand(streamApp + seed),
-	}
-	f.server = app{
-		net: s.network, host: s.b, flow: f, does: c.server,
-		sends: (seed + 1) * 7919, reads: seed * 7919, rng: s.rand(streamApp + seed + 1),
-	}
 	s.flows = append(s.flows, f)
-	port := uint16(portFirst + i)
-	s.after(f.start, func(mono.Time) {
-		if !c.both {
-			f.client.dial(netip.AddrPortFrom(s.b.addr, portServer), port, f.option)
-			return
-		}
+	s.newApps(f)
+	s.after(f.start, func(mono.Time) { s.open(f) })
+}
+
+// newApps gives a flow applications that have done nothing yet.
+func (s *scenario) newApps(f *flow) {
+	no := 2 * uint64(f.index+len(s.cfg.flows)*f.round)
+	f.client = &app{
+		net: s.network, host: s.a, flow: f, client: true, does: f.cfg.client,
+		sends: no * 7919, reads: (no + 1) * 7919, rng: s.rand(streamApp + no),
+	}
+	f.server = &app{
+		net: s.network, host: s.b, flow: f, does: f.cfg.server,
+		sends: (no + 1) * 7919, reads: no * 7919, rng: s.rand(streamApp + no + 1),
+	}
+}
+
+// open begins a round of a flow.
+func (s *scenario) open(f *flow) {
+	port := uint16(portFirst + f.index)
+	if f.cfg.both {
 		f.client.dial(netip.AddrPortFrom(s.b.addr, portBoth), port, f.option)
 		f.server.dial(netip.AddrPortFrom(s.a.addr, port), portBoth, s.cfg.b.options())
+		return
+	}
+	f.client.dial(netip.AddrPortFrom(s.b.addr, portServer), port, f.option)
+	if f.round < f.cfg.again {
+		s.after(time.Second, func(mono.Time) { s.openAgain(f) })
+	}
+}
+
+// quiet is longer than a half-open connection lives.
+const quiet = 5 * time.Minute
+
+// openAgain begins the next round of a flow, from the same port, when this one is over: the
+// other side may be in TIME-WAIT still, and gives way or not (RFC 6191).
+func (s *scenario) openAgain(f *flow) {
+	if !f.client.closed || !f.server.closed && f.server.conn != nil {
+		s.after(time.Second, func(mono.Time) { s.openAgain(f) })
+		return
+	}
+	pause := f.client.pauseLen()
+	if f.server.conn == nil {
+		pause = quiet // or it would get the connection that the client has given up
+	}
+	s.after(pause, func(mono.Time) {
+		s.check.outcome(f)
+		f.round++
+		s.newApps(f)
+		s.check.forget(f)
+		s.open(f)
 	})
 }
 
@@ -160,8 +197,8 @@ func (s *acceptor) Accept(c *engine.Conn) {
 // ends calls f for both applications of each flow.
 func (s *scenario) ends(f func(a *app)) {
 	for _, fl := range s.flows {
-		f(&fl.client)
-		f(&fl.server)
+		f(fl.client)
+		f(fl.server)
 	}
 }
 
