@@ -90,3 +90,9 @@ type RateSample struct {
 	OctetsPerSec   int64 // 0 when there is no sample
 	AppLimited     bool
 }
+
+// Undoer is implemented by an algorithm that keeps state of its own about an episode. Undo
+// is called when the episode proved spurious; the stack restores cwnd and ssthresh itself.
+type Undoer interface {
+	Undo(f *Flow)
+}

@@ -27,6 +27,8 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	a := &c.ack
 	*a = congestion.Ack{Now: now, PriorFlight: c.pipe(), CwndLimited: c.rec.cwndLimited}
 	duplicate := c.isDuplicate(seg)
+	c.rec.original = 0
+	dsacks := c.count.dsacks
 	c.updateWindow(now, seg)
 	if c.rcv.sackOK && seg.Opt.Has&wire.HasSACK != 0 {
 		a.Acked += c.takeSACK(now, seg)
@@ -35,13 +37,20 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 		c.takeAcked(now, seg)
 	}
 	a.InRecovery = c.rec.mode == modeFast
+	c.judge(now, seg)
 	c.recover(now, seg.ACK, duplicate)
+	c.probeAnswered(now, seg.ACK, duplicate, c.count.dsacks > dsacks)
 	if a.Acked > 0 {
 		c.flow.Delivered += uint64(a.Acked)
 		c.flow.Flight = c.pipe()
 		c.rate.finish(a, &c.flow)
 		a.InRecovery = a.InRecovery || c.rec.mode == modeFast
 		c.alg.OnAck(&c.flow, a)
+	}
+	if a.CumAcked > 0 {
+		c.timers[timerProbe] = c.probeTimeout(now)
+	} else if c.board.sacked > 0 {
+		c.timers[timerProbe] = mono.Never
 	}
 	c.closing(now)
 	return true
@@ -84,22 +93,22 @@ func (c *Conn) takeSACK(now mono.Time, seg *wire.Segment) int {
 		case r.Empty() || c.snd.NXT.Less(r.End):
 			c.p.Stats.TCPSACKBlocksBad++
 		case r.End.LessEq(seq.Max(seg.ACK, c.snd.UNA)):
-			c.count.dsacks++ // a duplicate SACK: the octets came twice (RFC 2883)
+			c.dsacked(now, r) // the octets came twice (RFC 2883)
 		default:
-			n += c.markSacked(now, r)
+			n += c.markSacked(now, r, seg)
 		}
 	}
 	return n
 }
 
-func (c *Conn) markSacked(now mono.Time, r seq.Range) int {
+func (c *Conn) markSacked(now mono.Time, r seq.Range, seg *wire.Segment) int {
 	for i := c.board.find(r.Start); i < c.board.len(); i++ {
 		s := c.board.at(i)
 		if r.End.Less(s.end) {
 			break
 		}
 		if s.mark&markSacked == 0 && r.Start.LessEq(s.start) {
-			c.rate.onDelivered(s, now)
+			c.noteDelivered(now, s, seg)
 		}
 	}
 	return c.board.sack(r)
@@ -119,7 +128,7 @@ func (c *Conn) takeAcked(now mono.Time, seg *wire.Segment) {
 		}
 		if s.mark&markSacked == 0 {
 			a.Acked += s.len()
-			c.rate.onDelivered(s, now)
+			c.noteDelivered(now, s, seg)
 			newest, once = s.at, s.mark&markTwice == 0
 		}
 		c.board.pop()
@@ -154,8 +163,8 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 	} else {
 		// "When an ACK is received that acknowledges new data, restart the retransmission
 		// timer" (RFC 6298, 5.3), but in NewReno's recovery the first time only.
-		if c.rec.mode != modeFast || c.rcv.sackOK || !c.rec.partial {
-			c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
+		if c.rec.mode != modeFast || c.bySACK() || !c.rec.partial {
+			c.timers[timerRetransmit] = now.Add(c.restartedRTO(now))
 		}
 		c.life.stalledAt = now
 	}

@@ -37,9 +37,37 @@ type Config struct {
 	// InitialWindow is the initial congestion window in segments; 0 is RFC 6928.
 	InitialWindow int
 
+	// Detector decides what is lost, for peers with SACK; Governor what is sent while in
+	// recovery. Without SACK both are those of RFC 6582.
+	Detector Detector
+	Governor Governor
+	// NoTLP turns tail loss probes off (RFC 8985, section 7).
+	NoTLP bool
+	// NoFRTO turns the test of time-outs off (RFC 5682).
+	NoFRTO bool
+
 	// NoTimestamps, NoSACK and NoWindowScale leave the option out.
 	NoTimestamps, NoSACK, NoWindowScale bool
 }
+
+// Detector decides what is lost.
+type Detector uint8
+
+// The detectors.
+const (
+	DetectRACK   Detector = iota // by time (RFC 8985)
+	DetectSACK                   // by three segments above (RFC 6675)
+	DetectDupACK                 // by three duplicate ACKs, SACK or not (RFC 6582)
+)
+
+// Governor decides how much is sent during fast recovery.
+type Governor uint8
+
+// The governors.
+const (
+	GovernPRR  Governor = iota // in proportion to what is delivered (RFC 9937)
+	GovernPipe                 // up to ssthresh (RFC 6675)
+)
 
 // WithDefaults returns cfg with its zero fields filled in.
 func (cfg Config) WithDefaults() Config {

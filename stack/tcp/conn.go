@@ -45,6 +45,10 @@ type Conn struct {
 	rcv    recvSpace
 	board  scoreboard
 	rec    recovery
+	rack   rack
+	tlp    tailProbe
+	prr    prr
+	undo   undo
 	rtt    estimator
 	flow   congestion.Flow
 	alg    congestion.Algorithm
@@ -105,6 +109,8 @@ type owed struct {
 	dups     int  // duplicate ACKs, one for each segment out of order
 	early    ackPoints
 	probe    bool // a segment that makes the peer answer: window probe or keepalive
+	tailNew  bool // one new segment beyond the window: a tail loss probe
+	tailOld  bool // the last segment again: likewise
 	resend   bool // the oldest segment, whatever the window (fast retransmit)
 	override bool // send what the window takes, however small (RFC 9293, section 3.8.6.2.1)
 	update   bool // ACK for the sake of its window
@@ -199,6 +205,7 @@ func (c *Conn) established(now mono.Time) {
 	c.alg.Init(f, now)
 	c.rec.recover = c.p.ISS
 	c.board.judged = c.p.ISS
+	c.rack.fack, c.rack.endSEQ, c.rack.mult = c.snd.UNA, c.snd.UNA, 1
 	c.rcv.heardAt = now
 	c.life.retries = 0
 	c.armKeepalive(now)

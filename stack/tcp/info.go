@@ -13,7 +13,7 @@ type counters struct {
 	resent, resentOctets uint64
 	fastRetrans          uint64
 	timeouts             uint64
-	dsacks               uint64
+	dsacks, undone       uint64
 	synResent            int
 	challengedAt         mono.Time
 	challenges           int
@@ -44,7 +44,7 @@ type Info struct {
 
 	OctetsAcked, OctetsReceived, OctetsRetransmitted uint64
 	SegmentsOut, SegmentsIn, SegmentsRetransmitted   uint64
-	Timeouts, FastRecoveries, DSACKs                 uint64
+	Timeouts, FastRecoveries, DSACKs, Undone         uint64
 	Delivered, Lost                                  uint64
 	Clamps                                           uint64 // values of the algorithm that were out of bounds
 }
@@ -72,7 +72,7 @@ func (c *Conn) Info(now mono.Time) Info {
 		OctetsRetransmitted: c.count.resentOctets,
 		SegmentsOut:         c.count.segsOut, SegmentsIn: c.count.segsIn,
 		SegmentsRetransmitted: c.count.resent + uint64(c.count.synResent),
-		Timeouts:              c.count.timeouts, FastRecoveries: c.count.fastRetrans, DSACKs: c.count.dsacks,
+		Timeouts:              c.count.timeouts, FastRecoveries: c.count.fastRetrans, DSACKs: c.count.dsacks, Undone: c.count.undone,
 		Delivered: c.flow.Delivered, Lost: c.flow.Lost, Clamps: c.flow.Clamps(),
 	}
 	if c.state.Synchronized() && c.state != StateTimeWait {
@@ -102,6 +102,7 @@ func (m recoveryMode) String() string {
 type View struct {
 	UNA, NXT           uint32
 	Pipe, Cwnd, Window int // octets
+	Slack              int // octets that may go beyond Cwnd: limited transmit, a tail loss probe, PRR's last segment
 	Board              int // segments on their way
 	MSS                int // what a segment carries at the most
 	SACK               bool
@@ -110,11 +111,24 @@ type View struct {
 	RTTSamples         uint64        // how often it was measured
 }
 
+// slack is by how much what is in flight may be above cwnd.
+func (c *Conn) slack() int {
+	n := c.sendWindow() - c.cwnd()
+	if c.tlp.out && !c.tlp.resent {
+		// One segment beyond what there was, which a reduction may have left above cwnd.
+		n = max(n+c.sendMSS(), c.pipe()-c.cwnd())
+	}
+	if c.governed() {
+		n += c.sendMSS()
+	}
+	return n
+}
+
 // View returns the sender's state.
 func (c *Conn) View() View {
 	return View{
 		UNA: uint32(c.snd.UNA), NXT: uint32(c.snd.NXT),
-		Pipe: c.pipe(), Cwnd: c.cwnd(), Window: c.snd.WND, Board: c.board.len(),
+		Pipe: c.pipe(), Cwnd: c.cwnd(), Slack: c.slack(), Window: c.snd.WND, Board: c.board.len(),
 		MSS: c.sendMSS(), SACK: c.rcv.sackOK, Recovering: c.rec.mode != modeOpen,
 		RTT: c.rtt.latest, RTTSamples: c.rtt.samples,
 	}

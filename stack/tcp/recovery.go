@@ -11,7 +11,7 @@ type recoveryMode uint8
 
 const (
 	modeOpen recoveryMode = iota
-	modeFast              // fast recovery: RFC 6675 with SACK, RFC 6582 without
+	modeFast              // fast recovery: by SACK, or RFC 6582 without
 	modeLoss              // after a retransmission time-out
 )
 
@@ -25,12 +25,27 @@ type recovery struct {
 	inflation   int     // NewReno's: what cwnd is above (or below) the algorithm's window
 	partial     bool    // a partial ACK was seen
 	cwndLimited bool    // when last asked, the window held data back
+	original    int     // octets of the episode that this ACK delivered and were sent once
+	frto        bool    // after a time-out whose cause is still open (RFC 5682)
+	holdResent  bool    // send new data, not what was given up: F-RTO's test
 	episode     congestion.Congestion
 }
 
-// cwnd is the window in force: the algorithm's, as inflated by fast recovery.
+// bySACK says whether recovery goes by what the peer reports, byRACK whether by time as well.
+func (c *Conn) bySACK() bool { return c.rcv.sackOK && c.cfg.Detector != DetectDupACK }
+func (c *Conn) byRACK() bool { return c.rcv.sackOK && c.cfg.Detector == DetectRACK }
+
+// cwnd is the window in force: the algorithm's, or the governor's during fast recovery.
 func (c *Conn) cwnd() int {
+	if c.governed() {
+		return max(c.prr.window, c.flow.MSS)
+	}
 	return max(c.flow.Cwnd()+c.rec.inflation, c.flow.MSS)
+}
+
+// governed says whether PRR decides what is sent.
+func (c *Conn) governed() bool {
+	return c.rec.mode == modeFast && c.bySACK() && c.cfg.Governor == GovernPRR
 }
 
 // sendWindow is cwnd and what limited transmit adds: one segment for each of the first two
@@ -38,39 +53,51 @@ func (c *Conn) cwnd() int {
 // With SACK the octets reported leave the pipe, which has the same effect.
 func (c *Conn) sendWindow() int {
 	w := c.cwnd()
-	if c.rec.mode == modeOpen && !c.rcv.sackOK {
+	if c.rec.mode == modeOpen && !c.bySACK() {
 		w += min(c.rec.dupAcks, dupThresh-1) * c.flow.MSS
 	}
 	return w
 }
 
-// recover is the loss detector and the episode manager's step for one ACK.
+// recover is the loss detector's and the episode manager's step for one ACK.
 func (c *Conn) recover(now mono.Time, ack seq.Num, duplicate bool) {
 	if c.ack.CumAcked > 0 {
 		c.recoverAcked(now, ack)
 	} else if duplicate {
 		c.recoverDuplicate(now)
 	}
-	if !c.rcv.sackOK || c.board.sacked == 0 {
+	if !c.bySACK() {
 		return
 	}
-	lost, first := c.board.detect(c.flow.MSS)
-	if lost == 0 {
-		return
+	var lost int
+	var first seq.Num
+	switch c.cfg.Detector {
+	case DetectRACK:
+		lost, first = c.rackDetect(now)
+	case DetectSACK:
+		lost, first = c.board.detect(c.flow.MSS)
+	case DetectDupACK:
 	}
-	c.noteLost(lost)
-	// A new episode only if what is lost was sent after the last one began.
-	if c.rec.mode != modeFast && c.rec.recover.LessEq(first) {
-		c.p.Stats.TCPSACKRecovery++
-		c.enterFast(now, c.flightSize())
-		c.owe.resend = true
+	if lost > 0 {
+		c.foundLost(now, lost, first)
+	}
+	if c.rec.mode == modeFast {
+		c.govern(c.ack.Acked)
 	}
 }
 
-// noteLost adds to the news of the ACK at hand.
-func (c *Conn) noteLost(octets int) {
-	c.ack.NewlyLost += octets
-	c.flow.Lost += uint64(octets)
+// foundLost takes what the detector gave up, of which first is the first octet. It begins an
+// episode only if that was sent after the last one began.
+func (c *Conn) foundLost(now mono.Time, lost int, first seq.Num) {
+	c.ack.NewlyLost += lost
+	c.flow.Lost += uint64(lost)
+	if c.rec.mode == modeFast || first.Less(c.rec.recover) {
+		return
+	}
+	c.p.Stats.TCPSACKRecovery++
+	c.prr.start(c.snd.NXT.Sub(c.snd.UNA), c.board.sacked, c.ack.Acked)
+	c.enterFast(now, c.flightSize())
+	c.owe.resend = c.cfg.Governor == GovernPipe
 }
 
 // flightSize is FlightSize without what limited transmit added (RFC 5681, section 3.2, step 2).
@@ -83,6 +110,7 @@ func (c *Conn) flightSize() int {
 
 // enterFast begins an episode of fast recovery.
 func (c *Conn) enterFast(now mono.Time, flight int) {
+	c.remember()
 	c.rec.mode = modeFast
 	c.rec.recover = c.snd.NXT
 	c.rec.inflation = 0
@@ -106,7 +134,7 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 		r.dupNXT = c.snd.NXT
 	}
 	r.dupAcks++
-	if c.rcv.sackOK {
+	if c.bySACK() {
 		return
 	}
 	if r.mode == modeFast {
@@ -121,7 +149,8 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 		return
 	}
 	c.p.Stats.TCPRenoRecovery++
-	c.noteLost(c.board.first().len())
+	c.ack.NewlyLost += c.board.first().len()
+	c.flow.Lost += uint64(c.board.first().len())
 	c.enterFast(now, c.flightSize())
 	r.inflation = dupThresh * c.flow.MSS
 	c.owe.resend = true
@@ -139,23 +168,31 @@ func (c *Conn) recoverAcked(now mono.Time, ack seq.Num) {
 		}
 	case modeLoss:
 		if r.recover.LessEq(ack) {
-			r.mode = modeOpen
+			c.exitRecovery()
 		}
 	case modeFast:
 		if r.recover.LessEq(ack) {
 			c.exitFast()
-		} else if !c.rcv.sackOK {
+		} else if !c.bySACK() {
 			c.partialACK(now)
 		}
 	}
 }
 
+// exitRecovery ends an episode in good order.
+func (c *Conn) exitRecovery() {
+	c.rec.mode = modeOpen
+	c.rec.frto, c.rec.holdResent = false, false
+	c.rack.recovered()
+}
+
 // exitFast ends fast recovery: "cwnd = min(ssthresh, max(FlightSize, SMSS) + SMSS)", which
 // avoids a burst. https://www.rfc-editor.org/rfc/rfc6582.html#section-3.2 (step 3)
+// With SACK the pipe is known all the time, and cwnd is ssthresh.
 func (c *Conn) exitFast() {
-	c.rec.mode = modeOpen
+	c.exitRecovery()
 	c.rec.inflation = 0
-	if !c.rcv.sackOK {
+	if !c.bySACK() {
 		flight := c.snd.NXT.Sub(c.snd.UNA)
 		c.flow.SetCwnd(min(c.flow.Cwnd(), max(flight, c.flow.MSS)+c.flow.MSS))
 	}
@@ -184,10 +221,21 @@ func (c *Conn) onRTO(now mono.Time) {
 	c.p.Stats.TCPTimeouts++
 	c.count.timeouts++
 	flight := c.pipe()
-	lost := c.board.allLost()
+	fresh := c.rec.mode == modeOpen || c.rec.recover.LessEq(c.snd.UNA)
+	if c.life.retries == 1 {
+		c.remember()
+	}
+	var lost int
+	if c.byRACK() && c.life.retries == 1 && c.board.first().mark&markSacked == 0 {
+		lost = c.rackOnRTO(now)
+	} else {
+		lost = c.board.allLost()
+	}
 	c.flow.Lost += uint64(lost)
 	c.rec.inflation = 0
 	c.rec.dupAcks = 0
+	c.tlp.out = false
+	c.owe.tailNew, c.owe.tailOld = false, false
 	// "When a TCP sender detects segment loss using the retransmission timer and the given
 	// segment has already been retransmitted by way of the retransmission timer at least
 	// once, the value of ssthresh is held constant."
@@ -197,7 +245,10 @@ func (c *Conn) onRTO(now mono.Time) {
 	c.flow.SetCwnd(c.flow.MSS)
 	c.rec.mode = modeLoss
 	c.rec.recover = c.snd.NXT
+	c.rec.frto = fresh && c.bySACK() && !c.cfg.NoFRTO
+	c.rec.holdResent = false
 	c.board.judged = c.snd.NXT
 	c.rtt.backoff++
 	c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
+	c.timers[timerReorder], c.timers[timerProbe] = mono.Never, mono.Never
 }

@@ -91,3 +91,21 @@ func (c *Conn) handshakeRTT(now mono.Time, seg *wire.Segment) {
 		c.rtt.rto = max(c.rtt.rto, rtoAfterSYNLoss)
 	}
 }
+
+// rtoRestartMax is how few segments must be on their way for the timer to be restarted from
+// when the oldest was sent: too few for fast retransmit (rrthresh of RFC 7765, section 4).
+const rtoRestartMax = 4
+
+// restartedRTO is what the timer is restarted with: less what has passed since the oldest
+// segment was sent, when there are few and no more to send.
+// https://www.rfc-editor.org/rfc/rfc7765.html#section-4
+func (c *Conn) restartedRTO(now mono.Time) time.Duration {
+	rto := c.rtt.timeout()
+	if c.board.len() >= rtoRestartMax || c.unsent() > 0 || c.rec.mode != modeOpen {
+		return rto
+	}
+	if left := rto - now.Sub(c.board.first().at); left > 0 {
+		return left
+	}
+	return rto
+}

@@ -38,7 +38,9 @@ type scoreboard struct {
 	head   int
 	n      int
 	sacked int // octets marked sacked
-	lost   int // octets marked lost and not sent again since
+	// sackedSegs is the segments marked sacked.
+	sackedSegs int
+	lost       int // octets marked lost and not sent again since
 	// judged: every segment before it has been marked lost or sacked.
 	judged seq.Num
 	// hint: no segment before it waits to be sent again.
@@ -95,6 +97,7 @@ func (b *scoreboard) shrink() {
 func (b *scoreboard) unmark(s *sent) {
 	if s.mark&markSacked != 0 {
 		b.sacked -= s.len()
+		b.sackedSegs--
 	}
 	if s.mark&(markLost|markResent) == markLost {
 		b.lost -= s.len()
@@ -111,6 +114,9 @@ func (b *scoreboard) split(i, n int) {
 	*second = *first
 	first.end = first.start.Add(n)
 	second.start = first.end
+	if first.mark&markSacked != 0 {
+		b.sackedSegs++
+	}
 }
 
 // markLost gives segment i up.
@@ -137,13 +143,32 @@ func (b *scoreboard) allLost() int {
 		for i := range b.n {
 			b.at(i).mark &^= markSacked
 		}
-		b.sacked = 0
+		b.sacked, b.sackedSegs = 0, 0
 	}
 	for i := range b.n {
 		n += b.markLost(i)
 	}
 	b.hint = 0
 	return n
+}
+
+// forgive takes back that segments were given up: they are on their way after all.
+func (b *scoreboard) forgive() {
+	for i := range b.n {
+		if s := b.at(i); s.mark&(markLost|markResent) == markLost {
+			s.mark &^= markLost
+		}
+	}
+	b.lost = 0
+	b.judged = b.first0()
+}
+
+// first0 is the first octet on its way, or what was judged when there is none.
+func (b *scoreboard) first0() seq.Num {
+	if b.n == 0 {
+		return b.judged
+	}
+	return b.first().start
 }
 
 // nextLost returns the index of the first segment that waits to be sent again, or -1.
@@ -187,6 +212,7 @@ func (b *scoreboard) sack(r seq.Range) int {
 		}
 		s.mark = s.mark&^(markLost|markResent) | markSacked
 		b.sacked += s.len()
+		b.sackedSegs++
 		n += s.len()
 	}
 	return n
@@ -256,6 +282,7 @@ func (b *scoreboard) trimFirst(ack seq.Num) int {
 	switch {
 	case s.mark&markSacked != 0:
 		b.sacked += s.len()
+		b.sackedSegs++
 		return 0
 	case s.mark&(markLost|markResent) == markLost:
 		b.lost += s.len()

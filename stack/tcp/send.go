@@ -9,32 +9,46 @@ import (
 // putResent sends the next segment that was given up, or that must be sent whatever the
 // window.
 func (c *Conn) putResent(now mono.Time, b []byte) int {
-	forced := c.owe.resend
-	c.owe.resend = false
+	forced, tail := c.owe.resend, c.owe.tailOld
+	c.owe.resend, c.owe.tailOld = false, false
 	if c.board.len() == 0 {
 		return 0
 	}
 	i := c.board.nextLost()
 	switch {
-	case forced && (i < 0 || !c.rcv.sackOK):
+	case tail:
+		forced, i = true, c.lastSent()
+	case forced && (i < 0 || !c.bySACK()):
 		i = 0
-	case i < 0:
+	case i < 0 || c.rec.holdResent:
 		return 0
 	}
 	if room := c.payloadRoom(b); c.dataLen(c.board.at(i)) > room {
 		c.board.split(i, room) // the path carries less than it did
 	}
-	if !forced && c.pipe()+c.board.at(i).len() > c.cwnd() && c.pipe() > 0 {
+	if !forced && !c.fits(c.board.at(i).len(), c.cwnd()) {
 		c.rec.cwndLimited = true
 		return 0
 	}
 	c.board.resent(i, now)
 	s := c.board.at(i)
 	c.rate.onSend(s, now, c.flow.Delivered, c.pipe()-s.len())
+	c.undo.noteResent(c.timestampClock(now))
+	c.noteSent(s.len())
 	c.p.Stats.RetransSegs++
 	c.count.resent++
 	c.count.resentOctets += uint64(s.len())
 	return c.putSegment(now, b, s)
+}
+
+// fits says whether the congestion window lets n octets go. PRR counts in whole segments: what
+// is left of its quota carries one.
+func (c *Conn) fits(n, window int) bool {
+	pipe := c.pipe()
+	if c.governed() {
+		return pipe < window
+	}
+	return pipe == 0 || pipe+n <= window
 }
 
 // dataLen is how many octets of data s carries: a FIN is none.
@@ -90,8 +104,7 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	if !c.state.sends() || c.snd.fin {
 		return 0
 	}
-	next := c.snd.off + uint64(c.snd.NXT.Sub(c.snd.UNA))
-	unsent := int(c.p.Send.End() - next)
+	unsent := c.unsent()
 	if unsent == 0 && !c.owe.fin {
 		c.idle()
 		return 0
@@ -111,11 +124,11 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	if fin {
 		octets++
 	}
-	if c.pipe() > 0 && c.pipe()+n > c.sendWindow() {
+	if !c.owe.tailNew && !c.fits(n, c.sendWindow()) {
 		c.rec.cwndLimited = true
 		return 0
 	}
-	c.owe.override = false
+	c.owe.override, c.owe.tailNew = false, false
 	return c.putFresh(now, b, octets, fin)
 }
 
@@ -133,7 +146,33 @@ func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool) int {
 		c.sentFIN()
 	}
 	c.board.push(s)
+	c.noteSent(s.len())
+	c.timers[timerProbe] = c.probeTimeout(now)
 	return c.putSegment(now, b, &s)
+}
+
+// noteSent tells the governor what was sent.
+func (c *Conn) noteSent(octets int) {
+	if c.rec.mode == modeFast {
+		c.prr.out += octets
+	}
+}
+
+// unsent is how many octets of data wait to be sent for the first time.
+func (c *Conn) unsent() int {
+	if c.snd.fin {
+		return 0
+	}
+	return int(c.p.Send.End() - c.snd.off - uint64(c.snd.NXT.Sub(c.snd.UNA)))
+}
+
+// lastSent is the index of the last segment that the peer has not reported.
+func (c *Conn) lastSent() int {
+	i := c.board.len() - 1
+	for i > 0 && c.board.at(i).mark&markSacked != 0 {
+		i--
+	}
+	return i
 }
 
 // sentFIN goes on with the close that the application has asked for.

@@ -12,6 +12,9 @@ type Stats struct {
 	TCPOFOQueue, TCPOFODrop, TCPRcvDuplicate                      uint64
 	TCPSACKBlocksBad                                              uint64
 
+	TCPLossProbes, TCPLossProbeRecovery        uint64
+	TCPSpuriousRTOs, TCPFullUndo, TCPDSACKUndo uint64
+
 	DelayedACKs, TCPAckCompressed, TCPPureAcks                       uint64
 	TCPKeepAlive, TCPWinProbe                                        uint64
 	TCPChallengeACK, TCPSYNChallenge, TCPAbortOnData, TCPRcvTrimmed  uint64

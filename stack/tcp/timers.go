@@ -12,18 +12,27 @@ type timer uint8
 const (
 	timerRetransmit timer = iota // SYN, and what is on the scoreboard
 	timerDelayedACK
+	timerReorder // RACK's: what was overtaken is lost by now
+	timerProbe   // the tail loss probe's
 	timerPersist // the window is closed, or too small to be worth a segment
 	timerKeepalive
-	timerUser  // RFC 9293's user timeout
-	timerClose // FIN-WAIT-2 without an application, and TIME-WAIT
+	timerUser   // RFC 9293's user timeout
+	timerClose  // FIN-WAIT-2 without an application, and TIME-WAIT
 	timerShrink // the memory that a busy scoreboard needed is given back when idle
 	timerCount
 )
 
 // Tick does what is due at now. Early, or for nothing, it does nothing.
 func (c *Conn) Tick(now mono.Time) {
+	// A probe that is due with the time-out goes first, and puts it off.
+	if c.due(timerProbe, now) {
+		c.onProbe(now)
+	}
 	if c.due(timerRetransmit, now) {
 		c.onRetransmit(now)
+	}
+	if c.due(timerReorder, now) {
+		c.onReorder(now)
 	}
 	if c.due(timerDelayedACK, now) {
 		c.p.Stats.DelayedACKs++
