@@ -79,3 +79,30 @@ func TestPorts(t *testing.T) {
 		t.Errorf("got %d when all were taken", port)
 	}
 }
+
+// TestAddrSet asks sets of a few and of many addresses.
+func TestAddrSet(t *testing.T) {
+	s := NewAddrSet()
+	base := netip.MustParseAddr("10.0.0.0").As4()
+	for n := range 2 * fewMax {
+		addr := func(i int) netip.Addr { base[3] = byte(i); return netip.AddrFrom4(base) }
+		var all []netip.Addr
+		for i := range n {
+			all = append(all, addr(i))
+		}
+		s.Set(all)
+		for i := range 2 * fewMax {
+			if got, want := s.Has(addr(i)), i < n; got != want {
+				t.Errorf("of %d: Has(%v) = %v, want %v", n, addr(i), got, want)
+			}
+		}
+	}
+	s.Set([]netip.Addr{netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("::ffff:10.0.0.1")})
+	if !s.Has(netip.MustParseAddr("fe80::1")) || !s.Has(netip.MustParseAddr("10.0.0.1")) {
+		t.Error("zones and mapped addresses are not as they come in packets")
+	}
+	var every *AddrSet
+	if !every.Has(netip.MustParseAddr("1.2.3.4")) || every.Has(netip.MustParseAddr("224.0.0.1")) {
+		t.Error("a nil set is every address of a host")
+	}
+}

@@ -255,6 +255,9 @@ func TestGarbage(t *testing.T) {
 
 // TestAllocs: in steady state nothing is allocated, whoever sends.
 func TestAllocs(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector allocates")
+	}
 	p := newPair(t, Config{}, pipe.Config{})
 	p.b.listen(80)
 	a, b := p.connect(80)
