@@ -130,6 +130,11 @@ func (d drawer) host() hostOptions {
 	if d.chance(0.1) {
 		h.tcp.AckEvery = 1 + d.IntN(8)
 	}
+	if d.chance(0.4) {
+		h.tcp.Detector = tcp.Detector(d.IntN(int(tcp.DetectDupACK) + 1))
+		h.tcp.Governor = tcp.Governor(d.IntN(int(tcp.GovernPipe) + 1))
+		h.tcp.NoTLP, h.tcp.NoFRTO = d.chance(0.5), d.chance(0.5)
+	}
 	return h
 }
 
