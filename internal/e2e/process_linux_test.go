@@ -60,7 +60,6 @@ type process struct {
 	stderr transcript
 	ended  chan struct{}
 	err    error // of Wait; read after ended
-	killed bool
 }
 
 // deadline is a context that ends a little before the test would be ended by force, so that
