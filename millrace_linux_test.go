@@ -425,3 +425,36 @@ func TestOutgoing(t *testing.T) {
 	}
 	wantEcho(t, c, 10_000)
 }
+
+// TestIdle: an open interface with connections that say nothing uses less than 2 % of a core.
+func TestIdle(t *testing.T) {
+	testutil.Privileged(t)
+	l := lab.ForTest(t, lab.Config{})
+	nic := open(t, l.A, millrace.Config{})
+	echo(t, listen(t, l.A, nic, ":7"))
+	for range 20 {
+		c, err := l.B.Dial(t.Context(), "tcp", l.A.IP4.Addr().String()+":7")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	const watch, share = time.Second, 0.02
+	before := cpuTime(t)
+	<-time.After(watch)
+	if used := cpuTime(t) - before; used.Seconds() > share*watch.Seconds() {
+		t.Errorf("used %v of a core in %v, want less than %v %%", used, watch, 100*share)
+	} else {
+		t.Logf("used %v in %v", used, watch)
+	}
+}
+
+// cpuTime is what the process has used.
+func cpuTime(t testing.TB) time.Duration {
+	t.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
