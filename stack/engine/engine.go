@@ -96,7 +96,7 @@ type Engine struct {
 // the caller's to close.
 func New(cfg Config, port dataplane.Port, router Router) *Engine {
 	e := &Engine{cfg: cfg.withDefaults(), port: port, info: port.Info(), router: router}
-	key := newSipKey(e.cfg.Key)
+	key := newSIPKey(e.cfg.Key)
 	e.secrets = newSecrets(key)
 	e.ports = &Ports{key: e.secrets.port}
 	seed := newHashSeed(key)

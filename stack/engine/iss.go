@@ -12,7 +12,7 @@ import (
 // not be able to guess. The key comes from Config, so that the engine stays reproducible.
 type sipKey [2]uint64
 
-func newSipKey(b [16]byte) sipKey {
+func newSIPKey(b [16]byte) sipKey {
 	return sipKey{binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:])}
 }
 

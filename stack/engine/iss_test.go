@@ -27,7 +27,7 @@ func TestSipHash(t *testing.T) {
 	for i := range words {
 		words[i] = binary.LittleEndian.Uint64(in[8*i:])
 	}
-	if got, want := newSipKey(key).sum(words), sipVector40; got != want {
+	if got, want := newSIPKey(key).sum(words), sipVector40; got != want {
 		t.Errorf("got %#x, want %#x", got, want)
 	}
 }

@@ -158,7 +158,7 @@ func (p *peer) open(iss seq.Num) (nxt, ack seq.Num) {
 // toTimeWait has the engine close first, and leaves its connection resting.
 func (p *peer) toTimeWait(iss seq.Num) (nxt, ack seq.Num) {
 	p.t.Helper()
-	nxt, ack = p.open(iss)
+	nxt, _ = p.open(iss)
 	p.h.accepted[len(p.h.accepted)-1].PostClose()
 	p.settle()
 	fin := p.want(wire.FIN | wire.ACK)
@@ -273,9 +273,7 @@ func TestTimeWaitMax(t *testing.T) {
 	p := newPeer(t, Config{TimeWaitMax: 1})
 	p.h.listen(80)
 	p.toTimeWait(5000)
-	nxt, ack := p.open(90_000)
-	_ = nxt
-	_ = ack
+	nxt, _ := p.open(90_000)
 	if s := p.h.e.Stats(); s.TimeWaits != 0 || s.TimeWaitReused != 1 {
 		t.Fatalf("got %+v", s)
 	}

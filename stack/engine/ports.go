@@ -19,7 +19,7 @@ type Ports struct {
 
 // NewPorts returns a chooser keyed by key, which must be secret to be of use.
 func NewPorts(key [16]byte) *Ports {
-	s := newSecrets(newSipKey(key))
+	s := newSecrets(newSIPKey(key))
 	return &Ports{key: s.port}
 }
 
