@@ -111,6 +111,7 @@ func (c *Conn) SetUserTimeout(now mono.Time, d time.Duration) {
 // What is on its way and larger is cut when it is sent again.
 func (c *Conn) SetPathMSS(now mono.Time, mss int) {
 	mss = max(mss, MinMSS)
+	c.p.MSS = min(c.p.MSS, mss) // the peer's SYN, which may be still to come, is measured by it
 	if mss >= c.snd.mss {
 		return
 	}
