@@ -58,6 +58,9 @@ func (c *checker) forget(f *flow) {
 // sent looks at a packet.
 func (c *checker) sent(h *host, frame []byte) {
 	c.count()
+	if n := len(frame) - wire.EthernetLen; n > h.router.hop.MTU {
+		c.s.fail("host %c sent a packet of %d octets, and the MTU is %d", 'a'+h.id, n, h.router.hop.MTU)
+	}
 	var seg wire.Segment
 	if !parse(frame, &seg) {
 		c.s.fail("host %c sent what is not TCP", 'a'+h.id)

@@ -130,6 +130,13 @@ func (d drawer) host() hostOptions {
 	if d.chance(0.1) {
 		h.tcp.AckEvery = 1 + d.IntN(8)
 	}
+	if d.chance(0.1) {
+		h.known = mono.Time(d.upTo(3 * time.Second))
+	}
+	if d.chance(0.1) {
+		h.shrinks = mono.Time(d.between(float64(time.Millisecond), float64(time.Minute)))
+		h.mtuLess = 576 + d.IntN(max(1, h.mtu-576))
+	}
 	if d.chance(0.4) {
 		h.tcp.Detector = tcp.Detector(d.IntN(int(tcp.DetectDupACK) + 1))
 		h.tcp.Governor = tcp.Governor(d.IntN(int(tcp.GovernPipe) + 1))

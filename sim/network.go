@@ -47,6 +47,7 @@ type host struct {
 	addr   netip.Addr
 	eng    *engine.Engine
 	port   *port
+	router *router
 	origin mono.Time // the host's clock shows the network's time and this
 	out    int16     // the path that its packets take
 	dirty  bool      // must be stepped
@@ -84,6 +85,7 @@ type hostConfig struct {
 	txFrames int           // 1024 if 0
 	txSlow   time.Duration // how long a frame is in use after it was sent
 	origin   mono.Time
+	known    mono.Time // when its neighbour answers
 }
 
 // addHost adds a host that has no path yet.
@@ -98,9 +100,10 @@ func (n *network) addHost(cfg hostConfig) *host {
 	h.port = newPort(h, cfg.txFrames, cfg.txSlow)
 	mac := [6]byte{2, 0, 0, 0, 0, byte(h.id) + 1}
 	cfg.engine.Addrs = engine.NewAddrSet(cfg.addr)
-	h.eng = engine.New(cfg.engine, h.port, &engine.StaticRouter{
-		Hop: engine.Hop{LocalMAC: mac, RemoteMAC: [6]byte{2, 0, 0, 0, 0, 0xff}, MTU: cfg.mtu, Src: cfg.addr},
-	})
+	h.router = &router{net: n, generation: 1, known: cfg.known, hop: engine.Hop{
+		LocalMAC: mac, RemoteMAC: [6]byte{2, 0, 0, 0, 0, 0xff}, MTU: cfg.mtu, Src: cfg.addr,
+	}}
+	h.eng = engine.New(cfg.engine, h.port, h.router)
 	n.hosts = append(n.hosts, h)
 	return h
 }

@@ -51,6 +51,9 @@ type hostOptions struct {
 	txFrames               int
 	txSlow                 time.Duration
 	origin                 mono.Time
+	known                  mono.Time // when its neighbour answers
+	shrinks                mono.Time // when its MTU becomes mtuLess; 0: never
+	mtuLess                int
 }
 
 // scenarioConfig is two hosts, the paths between them, and flows from a to b.
@@ -93,6 +96,11 @@ func newScenario(cfg scenarioConfig) *scenario {
 	if err != nil {
 		s.fail("listen: %v", err)
 	}
+	for i, o := range []*hostOptions{&cfg.a, &cfg.b} {
+		if o.shrinks > 0 {
+			s.after(time.Duration(o.shrinks), func(mono.Time) { s.hosts[i].setMTU(o.mtuLess) })
+		}
+	}
 	for i := range cfg.flows {
 		s.addFlow(i, &cfg.flows[i])
 	}
@@ -113,7 +121,7 @@ func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
 		key[i] = byte(rng.Uint32())
 	}
 	return hostConfig{
-		addr: addr, mtu: o.mtu, txFrames: o.txFrames, txSlow: o.txSlow, origin: o.origin,
+		addr: addr, mtu: o.mtu, txFrames: o.txFrames, txSlow: o.txSlow, origin: o.origin, known: o.known,
 		engine: engine.Config{
 			TCP: o.tcp, Key: key, Pool: &s.pool, RecvBuffer: o.recvBuffer, SendBuffer: o.sendBuffer,
 		},
