@@ -13,8 +13,25 @@ type Reno struct {
 	acked int // octets acknowledged since cwnd last grew in congestion avoidance
 }
 
-// New returns Reno with L = 2 (RFC 3465, section 2.3).
-func New() congestion.Algorithm { return &Reno{limit: 2} }
+// LimitDefault is L of RFC 3465, section 2.3.
+const LimitDefault = 2
+
+// Config says how Reno is made. The zero value is what New returns.
+type Config struct {
+	// Limit is L: the most segments that one ACK adds in slow start, LimitDefault if 0.
+	Limit int
+}
+
+// New returns Reno with the configuration.
+func (cfg Config) New() congestion.Algorithm {
+	if cfg.Limit <= 0 {
+		cfg.Limit = LimitDefault
+	}
+	return &Reno{limit: cfg.Limit}
+}
+
+// New returns Reno with L = LimitDefault.
+func New() congestion.Algorithm { return Config{}.New() }
 
 // Init starts from the initial window, which the stack has set.
 func (r *Reno) Init(*congestion.Flow, mono.Time) { r.acked = 0 }

@@ -42,6 +42,20 @@ func TestSlowStartLimitsOneACK(t *testing.T) {
 	}
 }
 
+// RFC 3465, section 2.3, leaves L to the implementation: 1 is as RFC 5681, more than 2 is
+// for experiments.
+func TestLimitIsConfigurable(t *testing.T) {
+	for limit, want := range map[int]int{0: 12_000, 1: 11_000, 8: 18_000} {
+		f, _ := newFlow(10_000, congestion.SsthreshMax)
+		a := reno.Config{Limit: limit}.New()
+		a.Init(f, 0)
+		a.OnAck(f, ack(9000))
+		if f.Cwnd() != want {
+			t.Errorf("L = %d: cwnd = %d, want %d", limit, f.Cwnd(), want)
+		}
+	}
+}
+
 // O2: from 20000 in avoidance, 20 ACKs of 1000 octets give 21000, and no sooner.
 func TestAvoidance(t *testing.T) {
 	f, a := newFlow(20_000, 20_000)
