@@ -149,6 +149,20 @@ func (a *app) end() {
 	a.closeIf(a.cause != tcp.None || a.does.ending == endNever)
 }
 
+// over says that the connection exchanges no data any more.
+func (a *app) over() bool {
+	if a.conn == nil {
+		return false
+	}
+	switch a.conn.Status().State() {
+	case tcp.StateClosed, tcp.StateTimeWait:
+		return true
+	case tcp.StateListen, tcp.StateSynSent, tcp.StateSynReceived, tcp.StateEstablished, tcp.StateFinWait1,
+		tcp.StateFinWait2, tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck:
+	}
+	return false
+}
+
 // work does what can be done at this moment.
 func (a *app) work() {
 	if a.closed || !a.opened {

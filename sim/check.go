@@ -18,6 +18,7 @@ type checker struct {
 
 	second  mono.Time // the virtual second being counted
 	packets int       // sent in it
+	steps   int       // that hosts were woken for in it
 	moved   int64     // octets that the applications had read or written when it began
 }
 
@@ -34,6 +35,7 @@ type wireSide struct {
 	fresh   bool    // octets not sent before were sent in this step
 	edge    seq.Num // right edge of the window it offered
 	hasEdge bool
+	overAt  mono.Time // since when both ends are closed; 0: they are not
 }
 
 // stormMax is the most packets a connection sends in a second in which its applications
@@ -57,6 +59,7 @@ func (c *checker) forget(f *flow) {
 
 // sent looks at a packet.
 func (c *checker) sent(h *host, frame []byte) {
+	c.packets++
 	c.count()
 	if n := len(frame) - wire.EthernetLen; n > h.router.hop.MTU {
 		c.s.fail("host %c sent a packet of %d octets, and the MTU is %d", 'a'+h.id, n, h.router.hop.MTU)
@@ -75,9 +78,28 @@ func (c *checker) sent(h *host, frame []byte) {
 		return // an answer to a corrupted packet
 	}
 	w, peer := &c.wires[i], &c.wires[i^1]
+	c.silence(w, peer)
 	w.look(c.s, &seg, peer)
 	c.touch = append(c.touch, i)
 }
+
+// silence: when both ends are in CLOSED or TIME-WAIT, there are only answers to what is still
+// on its way, and after 2 MSL not even these.
+func (c *checker) silence(w, peer *wireSide) {
+	if !w.app.over() || !peer.app.over() {
+		w.overAt, peer.overAt = 0, 0
+		return
+	}
+	if w.overAt == 0 {
+		w.overAt, peer.overAt = c.s.now, c.s.now
+	}
+	if d := c.s.now.Sub(w.overAt); d > silenceAfter {
+		c.s.fail("%v: sends %v after both ends are closed", w.app, d)
+	}
+}
+
+// silenceAfter is 2 MSL, and a little for the packets on their way.
+const silenceAfter = 65 * time.Second
 
 // look checks a segment against what was sent before.
 func (w *wireSide) look(s *scenario, seg *wire.Segment, peer *wireSide) {
@@ -136,22 +158,25 @@ func (w *wireSide) window(s *scenario, seg *wire.Segment, peer *wireSide) {
 	w.edge, w.hasEdge = edge, true
 }
 
-// count bounds what is sent while nothing is achieved.
+// count bounds what is done while nothing is achieved.
 func (c *checker) count() {
-	c.packets++
 	if c.s.now < c.second.Add(time.Second) {
 		return
 	}
 	moved := int64(0)
 	c.s.ends(func(a *app) { moved += a.read + a.written })
-	if limit := stormMax * len(c.s.flows); c.packets > limit && moved == c.moved {
-		c.s.fail("%d packets since %v, and not an octet read or written", c.packets, time.Duration(c.second))
+	limit := stormMax * len(c.s.flows)
+	if moved == c.moved && (c.packets > limit || c.steps > 4*limit) {
+		c.s.fail("%d packets and %d steps since %v, and not an octet read or written",
+			c.packets, c.steps, time.Duration(c.second))
 	}
-	c.second, c.packets, c.moved = c.s.now, 0, moved
+	c.second, c.packets, c.steps, c.moved = c.s.now, 0, 0, moved
 }
 
 // stepped compares what a host has sent with what its connections say.
 func (c *checker) stepped(h *host) {
+	c.steps++
+	c.count()
 	for _, i := range c.touch {
 		w := &c.wires[i]
 		if w.fresh {

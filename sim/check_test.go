@@ -84,6 +84,24 @@ func TestCheckerSeesStorm(t *testing.T) {
 	wantFailure(t, "storm", s.err, "not an octet")
 }
 
+// A packet long after both ends are closed is noticed, and so is one that is too large.
+func TestCheckerSeesStragglers(t *testing.T) {
+	cfg := scenarioConfig{seed: 1, there: fast(0), back: fast(0), flows: make([]flowConfig, 1)}
+	s := newScenario(cfg)
+	s.run(mono.Time(time.Second))
+	e := &s.trace.entries[2] // the ACK of the handshake
+	frame := e.head[:e.octets]
+	s.check.sent(s.a, frame)
+	wantFailure(t, "a straggler", s.err, "")
+	s.now = s.now.Add(2 * time.Minute)
+	s.check.sent(s.a, frame)
+	wantFailure(t, "late", s.err, "after both ends are closed")
+
+	s = newScenario(cfg)
+	s.check.sent(s.a, make([]byte, wire.EthernetLen+MTU+1))
+	wantFailure(t, "too large", s.err, "the MTU is 1500")
+}
+
 // What is wrong with contents, buffers and connections at the end is noticed.
 func TestCheckerLooksAtTheEnd(t *testing.T) {
 	one := []flowConfig{{client: behaviour{write: 1000}, server: behaviour{write: 1000}}}

@@ -18,8 +18,11 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "the one `seed` that TestSeeds plays")
 )
 
-// foundSeeds once broke a rule, and are played first, always.
-var foundSeeds = []uint64{}
+// foundSeeds once broke a rule, and are played first, always: a simultaneous open that never
+// completed; a path MTU that was learnt before the handshake ended; a half-open connection
+// that was given up and came again. A change of draw gives them another meaning; the bugs
+// have tests of their own in stack/tcp.
+var foundSeeds = []uint64{32, 41, 197, 439, 606, 5053}
 
 // seedEnd is when every connection of a drawn scenario must have ended: the slowest of them
 // send a hundred segments, each of which may wait for time-outs of two minutes.
