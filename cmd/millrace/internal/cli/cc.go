@@ -2,75 +2,87 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 )
 
-// defaultCC is the congestion control of a stack that is told nothing.
-const defaultCC = "reno"
-
-// algorithm is a congestion control that --cc takes.
+// algorithm is a congestion control as cc list --json prints it.
 type algorithm struct {
 	Name    string   `json:"name"`
 	Default bool     `json:"default"`
-	Options []string `json:"options"` // "key=value: meaning"
+	Options []option `json:"options"`
 	About   string   `json:"about"`
 }
 
-// algorithms is what cc list prints, in order.
-var algorithms = []algorithm{
-	{Name: "reno", Default: true, Options: []string{},
-		About: "slow start, congestion avoidance and halving on loss (RFC 5681), appropriate byte counting (RFC 3465)"},
+// option is an option of one.
+type option struct {
+	Name    string `json:"name"`
+	Values  string `json:"values"`
+	Default string `json:"default"`
+	About   string `json:"about"`
 }
 
-// checkCC says whether a NAME[?k=v&…] names an algorithm. What the options mean is the
-// algorithm's business.
-func checkCC(spec string) error {
-	name, _, _ := strings.Cut(spec, "?")
-	var names []string
-	for _, a := range algorithms {
-		if a.Name == name {
-			return nil
+// algorithms is what cc list prints, in order.
+func algorithms(table catalog.Table) []algorithm {
+	var all []algorithm
+	for _, e := range table {
+		alg := algorithm{Name: e.Name, Default: e.Name == catalog.Default, Options: []option{}, About: e.About}
+		for _, o := range e.Options {
+			alg.Options = append(alg.Options, option(o))
 		}
-		names = append(names, a.Name)
+		all = append(all, alg)
 	}
-	return fmt.Errorf("there is no %q, there is %s", name, strings.Join(names, ", "))
+	return all
 }
 
 func (a *app) ccCommand() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:     "cc",
-		Short:   "Congestion control",
+		Short:   "List the congestion control algorithms",
 		Example: "  millrace cc list",
 	})
 	list := &cobra.Command{
-		Use:     "list",
-		Short:   "List the algorithms and their options",
-		Example: "  millrace cc list --json",
-		Args:    arguments(0, ""),
+		Use:   "list",
+		Short: "List the algorithms that --cc takes, with their options",
+		Long: `List prints the congestion control algorithms that --cc takes. Options follow a question
+mark, several are joined by &: --cc 'reno?L=1'. Mind the shell: quote them.`,
+		Example: `  millrace cc list
+  millrace sim --cc 'reno,reno?L=8' --flows 2`,
+		Args: arguments(0, ""),
 	}
 	asJSON := list.Flags().Bool("json", false, "print an array of algorithms")
 	list.RunE = func(*cobra.Command, []string) error {
 		if *asJSON {
-			a.printJSON(algorithms)
+			a.printJSON(algorithms(catalog.All()))
 			return nil
 		}
-		w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "NAME\tOPTIONS\tWHAT IT IS")
-		for _, alg := range algorithms {
-			name, options := alg.Name, strings.Join(alg.Options, "; ")
-			if alg.Default {
-				name += " (default)"
-			}
-			if options == "" {
-				options = "-"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", name, options, alg.About)
-		}
-		return w.Flush()
+		return a.printAlgorithms(catalog.All())
 	}
 	cmd.AddCommand(list)
 	return cmd
+}
+
+func (a *app) printAlgorithms(table catalog.Table) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tWHAT IT IS")
+	for _, e := range table {
+		name := e.Name
+		if name == catalog.Default {
+			name += " (default)"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", name, e.About)
+		for _, o := range e.Options {
+			fmt.Fprintf(w, "\t  %v\n", o)
+		}
+	}
+	return w.Flush()
+}
+
+// checkCC says what is wrong with a NAME[?k=v&…].
+func checkCC(spec string) error {
+	_, _, err := catalog.All().Parse(spec)
+	return err
 }

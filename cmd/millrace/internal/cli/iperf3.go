@@ -58,7 +58,7 @@ func (a *app) iperf3Command() *cobra.Command {
 	f.StringVarP(&o.length, "length", "l", "128K", "length of a block, `N[KMG]`")
 	f.StringVarP(&o.window, "window", "w", "", "socket buffers where the stack has them, `N[KMG]`")
 	f.StringVarP(&o.bitrate, "bitrate", "b", "", "bits a second each stream sends, `N[KMG]`")
-	f.StringVarP(&o.congestion, "congestion", "C", "", "congestion control `NAME` that the server is asked for (default: that of --cc)")
+	f.StringVarP(&o.congestion, "congestion", "C", "", "congestion control `NAME` of the test: the server is asked for it, and it is ours where millrace has it (default: that of --cc)")
 	f.IntVarP(&o.parallel, "parallel", "P", 1, "streams each way")
 	f.BoolVarP(&o.reverse, "reverse", "R", false, "the server sends")
 	f.BoolVar(&o.bidir, "bidir", false, "both send")
@@ -87,6 +87,7 @@ func (a *app) iperf3Command() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		n.congestionFor(&o)
 		return n.with(cmd.Context(), func(ctx context.Context, nw network.Network) error {
 			return n.iperf3Client(ctx, nw, c, &o)
 		})
@@ -95,6 +96,19 @@ func (a *app) iperf3Command() *cobra.Command {
 }
 
 func (o *iperf) interval() time.Duration { return time.Duration(o.every * float64(time.Second)) }
+
+// congestionFor makes -C our own congestion control too, as iperf3 does, unless --cc says
+// something else. A name that only the server has is no mistake: with -R it is the sender.
+func (n *nic) congestionFor(o *iperf) {
+	if o.congestion == "" || n.cc != "" {
+		return
+	}
+	if err := checkCC(o.congestion); err != nil && n.stack.value != "kernel" {
+		n.app.log.Warn("congestion control is not ours, only the server is asked for it", "name", o.congestion, "cause", err)
+		return
+	}
+	n.cc = o.congestion
+}
 
 func (n *nic) iperf3Server(ctx context.Context, nw network.Network, o *iperf) error {
 	l, err := nw.Listen(ctx, "tcp", ":"+strconv.Itoa(int(o.port)))

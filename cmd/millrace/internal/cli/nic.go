@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/network"
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 )
 
 // nic is the flags of every command that opens a NIC.
@@ -41,7 +42,7 @@ func (a *app) nicFlags(cmd *cobra.Command) *nic {
 	}
 	f := cmd.Flags()
 	f.StringVar(&n.name, "nic", "", "interface `IF`; only claimed flows leave the kernel (default: the one with a default route)")
-	f.StringVar(&n.cc, "cc", "", "congestion control `NAME[?k=v&…]`, see millrace cc list (default "+defaultCC+")")
+	f.StringVar(&n.cc, "cc", "", "congestion control `NAME`, or with options NAME?k=v&k=v, see millrace cc list (default "+catalog.Default+")")
 	f.Var(&n.mode, "mode", "AF_XDP and XDP mode, auto takes the best that works: auto|zerocopy|copy|generic")
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, 0 for all")
 	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps, inf for always (default: as measured best)")

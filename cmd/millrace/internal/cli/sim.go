@@ -4,28 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/millrace-tcp/millrace/congestion"
-	"github.com/millrace-tcp/millrace/congestion/reno"
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/sim"
 )
-
-// simAlgorithms makes the algorithms of simulated flows.
-var simAlgorithms = sim.Algorithms{
-	"reno": func(options string) (congestion.Algorithm, error) {
-		if options != "" {
-			return nil, errors.New("reno has no options")
-		}
-		return reno.New(), nil
-	},
-}
 
 // simulation is the flags of the command.
 type simulation struct {
@@ -63,7 +49,7 @@ The same seed gives the same packets at the same times, and the same digest.`,
 	var o simulation
 	f := cmd.Flags()
 	f.StringVar(&o.link, "link", sim.LinkDefault, "the bottleneck, `SPEC`")
-	f.StringSliceVar(&o.cc, "cc", []string{defaultCC}, "congestion control, `NAME[?k=v&…]`; of several, flow i runs the i-th, cyclic")
+	f.StringSliceVar(&o.cc, "cc", []string{catalog.Default}, "congestion control `NAME[,…]`, see millrace cc list; of several, flow i runs the i-th, cyclic")
 	f.IntVar(&o.flows, "flows", 0, "how many flows; 0 is one for each name of --cc")
 	f.DurationVar(&o.time, "time", time.Minute, "virtual time")
 	f.Uint64Var(&o.seed, "seed", 1, "of all chance")
@@ -89,18 +75,12 @@ func (o *simulation) spec() (sim.Spec, error) {
 		return sim.Spec{}, usagef("--time %v: want more than 0 and at most %v", o.time, sim.TimeMax)
 	}
 	for _, cc := range o.cc {
-		name, options, _ := strings.Cut(cc, "?")
-		create, ok := simAlgorithms[name]
-		if !ok {
-			names := slices.Sorted(maps.Keys(simAlgorithms))
-			return sim.Spec{}, usagef("--cc %s: there is no %q, there is %s", cc, name, strings.Join(names, ", "))
-		}
-		if _, err := create(options); err != nil {
-			return sim.Spec{}, usagef("--cc %s: %w", cc, err)
+		if err := checkCC(cc); err != nil {
+			return sim.Spec{}, usagef("--cc: %w", err)
 		}
 	}
 	return sim.Spec{
-		Link: link, CC: o.cc, Algorithms: simAlgorithms, Flows: o.flows, Time: o.time, Seed: o.seed,
+		Link: link, CC: o.cc, Algorithms: catalog.All().Creators(), Flows: o.flows, Time: o.time, Seed: o.seed,
 	}, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 )
 
 // runSim runs a command line to its end.
@@ -105,7 +107,7 @@ func TestSimRefuses(t *testing.T) {
 		{[]string{"--link", "rate=20"}, 2, "mbit"},
 		{[]string{"--link", "rate=20mbit"}, 2, "rtt"},
 		{[]string{"--cc", "vegas"}, 2, "there is reno"},
-		{[]string{"--cc", "reno?x=1"}, 2, "no options"},
+		{[]string{"--cc", "reno?x=1"}, 2, `no option "x"`},
 		{[]string{"--flows", "-1"}, 2, "want 1 to"},
 		{[]string{"--time", "0s"}, 2, "more than 0"},
 		{[]string{"--seed", "x"}, 2, "seed"},
@@ -130,14 +132,18 @@ func TestSimStops(t *testing.T) {
 	}
 }
 
-// What cc list names can be simulated, and the other way round.
+// What cc list names can be simulated, with the options that it names.
 func TestSimKnowsTheAlgorithms(t *testing.T) {
-	for _, alg := range algorithms {
-		if simAlgorithms[alg.Name] == nil {
-			t.Errorf("sim does not know %s", alg.Name)
+	for _, alg := range algorithms(catalog.All()) {
+		specs := []string{alg.Name}
+		for _, o := range alg.Options {
+			specs = append(specs, alg.Name+"?"+o.Name+"="+o.Default)
 		}
-	}
-	if len(simAlgorithms) != len(algorithms) {
-		t.Errorf("sim knows %d algorithms, cc list %d", len(simAlgorithms), len(algorithms))
+		for _, spec := range specs {
+			status, out, diag := runSim(t, "--time", "2s", "--cc", spec, "--json")
+			if status != 0 || !strings.Contains(out, `"cc":"`+alg.Name) {
+				t.Errorf("%s: status %d, %s%s", spec, status, out, diag)
+			}
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace-tcp/millrace"
-	"github.com/millrace-tcp/millrace/congestion/reno"
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/stack"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 )
@@ -34,18 +34,16 @@ func Open(cfg Config) (Network, error) {
 		}
 		mc.Mode = mode
 	}
-	n := &nic{congestion: cfg.Congestion}
-	switch cfg.Congestion {
-	case "", "reno":
-		mc.Stack.Congestion, n.congestion = reno.New, "reno"
-	default:
-		return nil, fmt.Errorf("network: congestion control %q: there is reno, without options", cfg.Congestion)
+	name, maker, err := catalog.All().Parse(cfg.Congestion)
+	if err != nil {
+		return nil, fmt.Errorf("network: choose congestion control: %w", err)
 	}
+	mc.Stack.Congestion = maker
+	n := &nic{congestion: name}
 	if cfg.PCAP != "" {
 		n.capture = &capture{path: cfg.PCAP}
 		mc.WrapPort = n.capture.wrap
 	}
-	var err error
 	if n.NIC, err = millrace.Open(cfg.NIC, mc); err == nil {
 		err = n.capture.failure()
 	}
