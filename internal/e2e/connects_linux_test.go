@@ -88,9 +88,9 @@ func TestManyConnections(t *testing.T) {
 	url := "http://10.77.0.1:8080/" + page.name
 
 	for _, connections := range []string{"256", "8"} {
-		duration := sized("10s", "2s")
+		duration := sized("10s", "1s")
 		if connections == "8" {
-			duration = "2s"
+			duration = sized("2s", "1s")
 		}
 		got := output(t, most(time.Minute), l.B, wrk, "-t2", "-c"+connections, "-d"+duration, "--latency", url)
 		if err := wrkFaults(got); err != nil {

@@ -36,28 +36,35 @@ func TestDownloads(t *testing.T) {
 		}
 		t.Logf("point 1: %d MiB over %s in %.1f s, %.2f Gbit/s, sha256 ok", big.size/mib, to.family, took.Seconds(), rate(big.size, took))
 	}
-	const crowd = 64
-	var all sync.WaitGroup
+	downloadCrowd(t, l, curl, 64, small)
+}
+
+// downloadCrowd fetches a file n times at once, half of them over IPv6.
+func downloadCrowd(t testing.TB, l *lab.Lab, curl string, n int, c content) {
+	t.Helper()
 	began := time.Now()
-	failed := make(chan error, crowd)
-	for i := range crowd {
-		all.Go(func() {
-			url := fmt.Sprintf("http://%s:8080/%s", hosts[i%2].host, small.name)
-			if _, err := download(t, l.B, curl, url, small); err != nil {
-				failed <- err
-			}
-		})
+	err := atOnce(n, func(i int) error {
+		_, err := download(t, l.B, curl, fmt.Sprintf("http://%s:8080/%s", hosts[i%2].host, c.name), c)
+		return err
+	})
+	took := time.Since(began)
+	if err != nil {
+		t.Errorf("point 1: %d at once: %v", n, err)
+		return
+	}
+	t.Logf("point 1: %d at once, %d MiB each, in %.1f s, %.2f Gbit/s, every sha256 ok",
+		n, c.size/mib, took.Seconds(), rate(int64(n)*c.size, took))
+}
+
+// atOnce calls f n times at once and returns what failed.
+func atOnce(n int, f func(i int) error) error {
+	var all sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		all.Go(func() { errs[i] = f(i) })
 	}
 	all.Wait()
-	took := time.Since(began)
-	close(failed)
-	for err := range failed {
-		t.Errorf("point 1: one of %d at once: %v", crowd, err)
-	}
-	if !t.Failed() {
-		t.Logf("point 1: %d at once, %d MiB each, in %.1f s, %.2f Gbit/s, every sha256 ok",
-			crowd, small.size/mib, took.Seconds(), rate(crowd*small.size, took))
-	}
+	return errors.Join(errs...)
 }
 
 // TestUploads is point 1 the other way: what a stock client sends through the proxy is
@@ -79,21 +86,13 @@ func TestUploads(t *testing.T) {
 			big.size/mib, to.family, took.Seconds(), rate(big.size, took))
 	}
 	const crowd = 16
-	var all sync.WaitGroup
-	failed := make(chan error, crowd)
-	for i := range crowd {
-		all.Go(func() {
-			if _, err := upload(t, l.B, curl, "http://"+hosts[i%2].host+":8082/", small); err != nil {
-				failed <- err
-			}
-		})
-	}
-	all.Wait()
-	close(failed)
-	for err := range failed {
-		t.Errorf("point 1: one of %d uploads at once: %v", crowd, err)
-	}
-	if !t.Failed() {
+	err := atOnce(crowd, func(i int) error {
+		_, err := upload(t, l.B, curl, "http://"+hosts[i%2].host+":8082/", small)
+		return err
+	})
+	if err != nil {
+		t.Errorf("point 1: %d uploads at once: %v", crowd, err)
+	} else {
 		t.Logf("point 1: %d uploads at once, %d MiB each, every sha256 ok", crowd, small.size/mib)
 	}
 }
