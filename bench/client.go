@@ -1,0 +1,199 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+// Client runs workloads against a Server. Its fields are set before the first Run.
+type Client struct {
+	// Dial connects, as net.Dialer.DialContext does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Run runs one workload and returns what came of it. Several goroutines may run one each.
+func (c *Client) Run(ctx context.Context, address string, w Workload) (Result, error) {
+	if err := w.Check(); err != nil {
+		return Result{}, err
+	}
+	var r Result
+	var err error
+	if w.Kind == Connect {
+		r, err = c.connects(ctx, address, w)
+	} else {
+		r, err = c.onConn(ctx, address, w)
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return r, err
+}
+
+// onConn runs a workload that has one connection.
+func (c *Client) onConn(ctx context.Context, address string, w Workload) (Result, error) {
+	conn, stop, err := c.open(ctx, address, w)
+	if err != nil {
+		return Result{}, err
+	}
+	defer stop()
+	seed := rand.Uint64()
+	if err := writeRequest(conn, w, seed); err != nil {
+		return Result{}, err
+	}
+	switch {
+	case w.Kind == RequestResponse:
+		return messages(conn, w)
+	case w.Way == Upload:
+		return upload(conn, w, seed)
+	}
+	return download(conn, w)
+}
+
+// open connects, and has the connection closed when ctx ends or stop is called.
+func (c *Client) open(ctx context.Context, address string, w Workload) (conn net.Conn, stop func(), err error) {
+	conn, err = c.Dial(ctx, "tcp", address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("bench: connect: %w", err)
+	}
+	ended := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	if w.Kind != Exact {
+		err = conn.SetDeadline(time.Now().Add(w.Time + patience))
+	}
+	if err != nil {
+		ended()
+		_ = conn.Close()
+		return nil, nil, fmt.Errorf("bench: connect: %w", err)
+	}
+	return conn, func() { ended(); _ = conn.Close() }, nil
+}
+
+func upload(c net.Conn, w Workload, seed uint64) (r Result, err error) {
+	var sum [32]byte
+	if w.Kind == Bulk {
+		err = sendFor(c, w.Time)
+	} else {
+		sum, err = sendExact(c, w.Octets, seed)
+	}
+	if err != nil {
+		return r, err
+	}
+	if err := closeWrite(c); err != nil {
+		return r, fmt.Errorf("bench: end upload: %w", err)
+	}
+	t, err := readTally(c)
+	if err != nil {
+		return r, err
+	}
+	return concluded(w, t, tally{Octets: uint64(w.Octets), Sum: sum})
+}
+
+func download(c net.Conn, w Workload) (r Result, err error) {
+	if w.Kind == Bulk {
+		t, err := receive(c, -1, nil)
+		if err != nil {
+			return r, err
+		}
+		return concluded(w, t, tally{})
+	}
+	t, err := receive(c, w.Octets, hashOf(w))
+	if err != nil {
+		return r, err
+	}
+	sent, err := readTally(c)
+	if err != nil {
+		return r, fmt.Errorf("%w, after %d of %d octets", err, t.Octets, w.Octets)
+	}
+	return concluded(w, t, sent)
+}
+
+// concluded compares what came with what was sent, where that is known.
+func concluded(w Workload, came, sent tally) (Result, error) {
+	r := Result{Octets: int64(came.Octets), Elapsed: time.Duration(came.Elapsed)}
+	if w.Kind == Exact {
+		r.SHA256 = hex.EncodeToString(came.Sum[:])
+		if came.Octets != sent.Octets || came.Sum != sent.Sum {
+			return r, fmt.Errorf("bench: %v: %d octets with SHA-256 %x came, %d with %x were sent",
+				w, came.Octets, came.Sum, sent.Octets, sent.Sum)
+		}
+	}
+	return r, nil
+}
+
+// messages sends messages on one connection for the workload's time.
+func messages(c net.Conn, w Workload) (r Result, err error) {
+	out, in := message(w.Size), make([]byte, w.Size)
+	// The first finds nothing in any cache, and what it waits for the handshake may cost.
+	if _, err := exchange(c, out, in); err != nil {
+		return r, err
+	}
+	start := time.Now()
+	for r.Elapsed < w.Time {
+		took, err := exchange(c, out, in)
+		if err != nil {
+			return r, err
+		}
+		r.Latency.Record(took)
+		r.Count++
+		r.Elapsed = time.Since(start)
+	}
+	return r, nil
+}
+
+func message(size int) []byte {
+	m := make([]byte, size)
+	for i := range m {
+		m[i] = byte(rand.Uint32())
+	}
+	return m
+}
+
+// exchange sends a message and waits for it to come back.
+func exchange(c net.Conn, out, in []byte) (took time.Duration, err error) {
+	start := time.Now()
+	if _, err := c.Write(out); err != nil {
+		return 0, fmt.Errorf("bench: send message: %w", err)
+	}
+	if _, err := io.ReadFull(c, in); err != nil {
+		return 0, fmt.Errorf("bench: receive message: %w", err)
+	}
+	took = time.Since(start)
+	if !bytes.Equal(out, in) {
+		return took, fmt.Errorf("bench: a message of %d octets came back changed", len(out))
+	}
+	return took, nil
+}
+
+// connects opens one connection after the other for the workload's time.
+func (c *Client) connects(ctx context.Context, address string, w Workload) (r Result, err error) {
+	out, in := message(w.Size), make([]byte, w.Size)
+	start := time.Now()
+	for r.Elapsed < w.Time {
+		began := time.Now()
+		if err := c.connectOnce(ctx, address, w, out, in); err != nil {
+			return r, err
+		}
+		r.Latency.Record(time.Since(began))
+		r.Count++
+		r.Elapsed = time.Since(start)
+	}
+	return r, nil
+}
+
+func (c *Client) connectOnce(ctx context.Context, address string, w Workload, out, in []byte) error {
+	conn, stop, err := c.open(ctx, address, w)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := writeRequest(conn, w, 0); err != nil {
+		return err
+	}
+	_, err = exchange(conn, out, in)
+	return err
+}

@@ -1,0 +1,135 @@
+package bench
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// ConnsMax is how many connections a server serves at once; more wait to be accepted.
+const ConnsMax = 16384
+
+// patience is how long an end waits beyond the time of a workload before it gives up.
+const patience = 15 * time.Second
+
+// Server serves workloads. The zero value is ready.
+type Server struct {
+	// Log tells what went wrong with a connection; nil is slog.Default.
+	Log *slog.Logger
+}
+
+// Serve accepts on l and serves until ctx ends or l fails. It closes l and all connections,
+// and returns nil after ctx ended.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	log := s.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	room := make(chan struct{}, ConnsMax)
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			_ = l.Close()
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("bench: accept: %w", err)
+		}
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+			err := serveConn(c)
+			_ = c.Close()
+			if stop() && err != nil {
+				log.Warn("bench: workload failed", "remote", c.RemoteAddr().String(), "cause", err)
+			}
+		})
+	}
+}
+
+// serveConn serves one connection.
+func serveConn(c net.Conn) error {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	w, seed, err := readRequest(c)
+	if errors.Is(err, io.EOF) {
+		return nil // nothing was asked
+	}
+	if err != nil {
+		return err
+	}
+	deadline := time.Time{}
+	if w.Kind != Exact {
+		deadline = time.Now().Add(w.Time + patience)
+	}
+	if err := c.SetDeadline(deadline); err != nil {
+		return err
+	}
+	switch w.Kind {
+	case Bulk, Exact:
+		if w.Way == Upload {
+			return serveUpload(c, w)
+		}
+		return serveDownload(c, w, seed)
+	case RequestResponse, Connect:
+		return serveMessages(c, w.Size)
+	}
+	return nil
+}
+
+func serveUpload(c net.Conn, w Workload) error {
+	t, err := receive(c, -1, hashOf(w))
+	if err != nil {
+		return err
+	}
+	return t.write(c)
+}
+
+// hashOf returns what sums up a transfer, nil if nothing is to.
+func hashOf(w Workload) hash.Hash {
+	if w.Kind == Exact {
+		return sha256.New()
+	}
+	return nil
+}
+
+func serveDownload(c net.Conn, w Workload, seed uint64) error {
+	if w.Kind == Bulk {
+		return sendFor(c, w.Time)
+	}
+	sum, err := sendExact(c, w.Octets, seed)
+	if err != nil {
+		return err
+	}
+	return tally{Octets: uint64(w.Octets), Sum: sum}.write(c)
+}
+
+// serveMessages sends back messages until the client closes.
+func serveMessages(c net.Conn, size int) error {
+	message := make([]byte, size)
+	for {
+		if _, err := io.ReadFull(c, message); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("bench: receive message: %w", err)
+		}
+		if _, err := c.Write(message); err != nil {
+			return fmt.Errorf("bench: send message: %w", err)
+		}
+	}
+}

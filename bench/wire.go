@@ -1,0 +1,169 @@
+package bench
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+// A connection begins with a request, after which the kind decides:
+//
+//	Bulk, Exact upload     the client sends and closes its half; the server answers with a tally
+//	Bulk download          the server sends and closes
+//	Exact download         the server sends, then a tally, and closes
+//	RequestResponse,       the server sends back each message until the client closes
+//	Connect
+
+// magic begins a request, so that a stray connection is not taken for one: "mrb1".
+const magic = 0x6d726231
+
+// request is a Workload as it crosses the wire, big-endian.
+type request struct {
+	Magic  uint32
+	Kind   uint8
+	Way    uint8
+	_      uint16
+	Size   uint64
+	Octets uint64
+	Time   uint64 // nanoseconds
+	Seed   uint64 // of the octets of Exact
+}
+
+// The numbers of kinds and ways in a request.
+var (
+	kindNumbers = [...]Kind{0: Bulk, 1: Exact, 2: RequestResponse, 3: Connect}
+	wayNumbers  = [...]Way{0: "", 1: Upload, 2: Download}
+)
+
+func writeRequest(c io.Writer, w Workload, seed uint64) error {
+	r := request{Magic: magic, Size: uint64(w.Size), Octets: uint64(w.Octets), Time: uint64(w.Time), Seed: seed}
+	for i, k := range kindNumbers {
+		if k == w.Kind {
+			r.Kind = uint8(i)
+		}
+	}
+	for i, way := range wayNumbers {
+		if way == w.Way {
+			r.Way = uint8(i)
+		}
+	}
+	if err := binary.Write(c, binary.BigEndian, r); err != nil {
+		return fmt.Errorf("bench: send request: %w", err)
+	}
+	return nil
+}
+
+func readRequest(c io.Reader) (w Workload, seed uint64, err error) {
+	var r request
+	if err := binary.Read(c, binary.BigEndian, &r); err != nil {
+		return w, 0, fmt.Errorf("bench: receive request: %w", err)
+	}
+	if r.Magic != magic || int(r.Kind) >= len(kindNumbers) || int(r.Way) >= len(wayNumbers) ||
+		r.Size > SizeMax || r.Octets > OctetsMax || r.Time > uint64(TimeMax) {
+		return w, 0, fmt.Errorf("bench: receive request: it is none")
+	}
+	w = Workload{
+		Kind: kindNumbers[r.Kind], Way: wayNumbers[r.Way],
+		Size: int(r.Size), Octets: int64(r.Octets), Time: time.Duration(r.Time),
+	}
+	return w, r.Seed, w.Check()
+}
+
+// tally is what one end tells the other about a transfer.
+type tally struct {
+	Octets  uint64
+	Elapsed uint64 // nanoseconds
+	Sum     [sha256.Size]byte
+}
+
+func (t tally) write(c io.Writer) error {
+	if err := binary.Write(c, binary.BigEndian, t); err != nil {
+		return fmt.Errorf("bench: send tally: %w", err)
+	}
+	return nil
+}
+
+func readTally(c io.Reader) (t tally, err error) {
+	if err := binary.Read(c, binary.BigEndian, &t); err != nil {
+		return t, fmt.Errorf("bench: receive tally: %w", err)
+	}
+	return t, nil
+}
+
+// sendFor writes blocks for a time.
+func sendFor(c io.Writer, d time.Duration) error {
+	block := make([]byte, BlockSize)
+	for start := time.Now(); time.Since(start) < d; {
+		if _, err := c.Write(block); err != nil {
+			return fmt.Errorf("bench: send: %w", err)
+		}
+	}
+	return nil
+}
+
+// sendExact writes octets drawn from a seed and returns their sum.
+func sendExact(c io.Writer, octets int64, seed uint64) (sum [sha256.Size]byte, err error) {
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
+	source := rand.NewChaCha8(key)
+	h := sha256.New()
+	block := make([]byte, BlockSize)
+	for octets > 0 {
+		b := block[:min(octets, BlockSize)]
+		_, _ = source.Read(b) // it never fails
+		_, _ = h.Write(b)
+		if _, err := c.Write(b); err != nil {
+			return sum, fmt.Errorf("bench: send: %w", err)
+		}
+		octets -= int64(len(b))
+	}
+	h.Sum(sum[:0])
+	return sum, nil
+}
+
+// receive reads to the end, or octets of them if that is not negative, and tells how many
+// came in what time from the first on. h may be nil.
+func receive(c io.Reader, octets int64, h hash.Hash) (t tally, err error) {
+	if octets >= 0 {
+		c = io.LimitReader(c, octets)
+	}
+	var start time.Time
+	block := make([]byte, BlockSize)
+	for {
+		n, err := c.Read(block)
+		if n > 0 && start.IsZero() {
+			start = time.Now()
+		}
+		t.Octets += uint64(n)
+		if h != nil {
+			_, _ = h.Write(block[:n])
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return t, fmt.Errorf("bench: receive: %w", err)
+		}
+	}
+	if !start.IsZero() {
+		t.Elapsed = uint64(time.Since(start))
+	}
+	if h != nil {
+		h.Sum(t.Sum[:0])
+	}
+	return t, nil
+}
+
+// closeWrite ends what is sent on a connection that can do that.
+func closeWrite(c net.Conn) error {
+	h, ok := c.(interface{ CloseWrite() error })
+	if !ok {
+		return fmt.Errorf("bench: %T has no half-close", c)
+	}
+	return h.CloseWrite()
+}
