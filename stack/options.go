@@ -70,24 +70,23 @@ func (c *Conn) SetLinger(sec int) error {
 
 // SetReadBuffer sets how many octets are held for the reader. The window scale was settled
 // with the handshake: windows beyond what it can express need ListenConfig.RecvBuffer or
-// Dialer.RecvBuffer.
+// Dialer.RecvBuffer. A buffer that was set does not grow by itself any more.
 func (c *Conn) SetReadBuffer(octets int) error {
-	if c.closed.Load() {
-		return c.opError("set", net.ErrClosed)
-	}
-	c.c.Recv().SetLimit(max(octets, bufferMin))
-	c.c.PostRead()
-	return nil
+	return c.set(func(now mono.Time) {
+		c.c.TCP().FixReceiveBuffer()
+		c.c.Recv().SetLimit(max(octets, bufferMin))
+		c.c.TCP().Consumed(now)
+	})
 }
 
-// SetWriteBuffer sets how many octets are held of the writer.
+// SetWriteBuffer sets how many octets are held of the writer, for good.
 func (c *Conn) SetWriteBuffer(octets int) error {
-	if c.closed.Load() {
-		return c.opError("set", net.ErrClosed)
-	}
-	c.c.Send().SetLimit(max(octets, bufferMin))
+	err := c.set(func(mono.Time) {
+		c.c.TCP().FixSendBuffer()
+		c.c.Send().SetLimit(max(octets, bufferMin))
+	})
 	c.wr.open()
-	return nil
+	return err
 }
 
 // bufferMin is the least that a buffer holds: three full segments and some, as on Linux.

@@ -38,8 +38,10 @@ type Config struct {
 	// TCP.Congestion, and that nil is Reno.
 	Congestion func() congestion.Algorithm
 	// RecvBuffer and SendBuffer are the octets that a connection holds for its reader and of
-	// its writer: 2 MiB and 1 MiB.
+	// its writer at first, 256 KiB each, and RecvMax and SendMax what they grow to as the
+	// path and the application need it, 6 MiB and 4 MiB.
 	RecvBuffer, SendBuffer int
+	RecvMax, SendMax       int
 	// Backlog is the most connections of a listener and a queue that are half open, and
 	// AcceptQueue the most that are open and wait for Accept: 4096 each.
 	Backlog, AcceptQueue int
@@ -107,6 +109,7 @@ func New(cfg Config, ports ...dataplane.Port) (*Stack, error) {
 	ecfg := engine.Config{
 		TCP: cfg.TCP, Key: cfg.Key, Addrs: cfg.Addrs, Pool: &s.pool,
 		RecvBuffer: cfg.RecvBuffer, SendBuffer: cfg.SendBuffer,
+		RecvMax: cfg.RecvMax, SendMax: cfg.SendMax,
 		ConnsMax: cfg.ConnsMax, TimeWaitMax: cfg.TimeWaitMax,
 	}
 	if len(ports) > 1 {

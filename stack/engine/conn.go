@@ -28,7 +28,7 @@ type Claim interface {
 type Options struct {
 	// TCP replaces Config.TCP for this connection; nil keeps it.
 	TCP *tcp.Config
-	// RecvBuffer and SendBuffer replace the limits of Config; 0 keeps them.
+	// RecvBuffer and SendBuffer replace those of Config, and do not grow; 0 keeps them.
 	RecvBuffer, SendBuffer int
 	// NoDelay turns Nagle's algorithm off.
 	NoDelay bool
@@ -57,6 +57,8 @@ type Conn struct {
 
 	timerPos int  // in Engine.timers
 	ready    bool // on Engine.ready
+	recvMax  int  // what the buffers grow to
+	sendMax  int
 	inTable  bool
 	dead     bool // CLOSED, and everybody was told
 	closed   bool // the application has closed it
@@ -159,6 +161,12 @@ func (e *Engine) newConn(key flowKey, o *Options) *Conn {
 	c.way.v6 = !key.remoteAddr().Addr().Is4()
 	c.recv.Init(e.cfg.Pool, orDefault(o.RecvBuffer, e.cfg.RecvBuffer))
 	c.send.Init(e.cfg.Pool, orDefault(o.SendBuffer, e.cfg.SendBuffer))
+	if o.RecvBuffer == 0 {
+		c.recvMax = e.cfg.RecvMax
+	}
+	if o.SendBuffer == 0 {
+		c.sendMax = e.cfg.SendMax
+	}
 	return c
 }
 
@@ -179,6 +187,7 @@ func (c *Conn) params(now mono.Time) tcp.Params {
 		MSS:      c.way.mss(),
 		Seed:     s.flowSeed(now, &c.key),
 		Send:     &c.send, Recv: &c.recv,
+		SendMax: c.sendMax, RecvMax: c.recvMax,
 		Stats: &c.eng.stats.TCP,
 	}
 }

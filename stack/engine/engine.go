@@ -24,8 +24,10 @@ import (
 
 // Defaults of Config.
 const (
-	RecvBufferDefault = 2 << 20 // 20 ms at 800 Mbit/s, or 160 ms at 100 Mbit/s
-	SendBufferDefault = 1 << 20
+	RecvBufferDefault = 256 << 10 // what a peer may send before anything is known of it
+	SendBufferDefault = 256 << 10
+	RecvMaxDefault    = 6 << 20 // 50 ms at 1 Gbit/s, as Linux's tcp_rmem
+	SendMaxDefault    = 4 << 20
 	ConnsMaxDefault   = 1 << 20
 )
 
@@ -41,8 +43,11 @@ type Config struct {
 	// Pool lends the buffers; nil is a pool of the engine's own.
 	Pool *queue.Pool
 	// RecvBuffer and SendBuffer are how many octets a connection holds for its reader, and
-	// of its writer: RecvBufferDefault and SendBufferDefault.
+	// of its writer, at first: RecvBufferDefault and SendBufferDefault.
 	RecvBuffer, SendBuffer int
+	// RecvMax and SendMax are what they grow to as the path and the application need it:
+	// RecvMaxDefault and SendMaxDefault. Less than the buffer keeps that as it is.
+	RecvMax, SendMax int
 	// ConnsMax is the most connections, those in TIME-WAIT not counted: ConnsMaxDefault.
 	ConnsMax int
 	// TimeWaitMax is the most connections in TIME-WAIT; beyond, the oldest leaves early:
@@ -59,6 +64,8 @@ func (cfg Config) withDefaults() Config {
 	}
 	cfg.RecvBuffer = orDefault(cfg.RecvBuffer, RecvBufferDefault)
 	cfg.SendBuffer = orDefault(cfg.SendBuffer, SendBufferDefault)
+	cfg.RecvMax = orDefault(cfg.RecvMax, RecvMaxDefault)
+	cfg.SendMax = orDefault(cfg.SendMax, SendMaxDefault)
 	cfg.ConnsMax = orDefault(cfg.ConnsMax, ConnsMaxDefault)
 	cfg.TimeWaitMax = orDefault(cfg.TimeWaitMax, TimeWaitDefault)
 	return cfg

@@ -30,6 +30,7 @@ type Params struct {
 	Seed                  uint64  // for the congestion algorithm
 	Send                  *queue.Send
 	Recv                  *queue.Recv
+	SendMax, RecvMax      int    // the limits of the queues grow up to these; 0: they stay
 	Stats                 *Stats // counted into; owned by the worker
 }
 
@@ -49,6 +50,7 @@ type Conn struct {
 	tlp    tailProbe
 	prr    prr
 	undo   undo
+	sizing rightSizing
 	rtt    estimator
 	flow   congestion.Flow
 	alg    congestion.Algorithm
@@ -158,7 +160,7 @@ func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 	c.snd.UNA, c.snd.NXT = p.ISS, p.ISS
 	c.snd.mss = min(p.MSS, DefaultMSS)
 	if !cfg.NoWindowScale {
-		c.rcv.shift = scaleFor(p.Recv.Limit())
+		c.rcv.shift = scaleFor(max(p.Recv.Limit(), p.RecvMax))
 	}
 	c.rcv.quick = quickACKs
 	c.rtt.init(cfg)

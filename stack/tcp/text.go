@@ -19,6 +19,7 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 			return
 		}
 		c.takeData(now, seg.SEQ, seg.Payload)
+		c.tuneReceive(now, seg)
 	}
 	if seg.Flags.Has(wire.FIN) {
 		c.rcv.finAhead = true

@@ -1,0 +1,79 @@
+package tcp_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// tuned is a connection whose buffers start at 16 KiB and may grow to 1 MiB.
+func tuned(t testing.TB, o wire.Options) *script {
+	s := newScript(t, tcp.Config{})
+	s.recv.Init(&s.pool, 16<<10)
+	s.send.Init(&s.pool, 16<<10)
+	p := s.params()
+	p.SendMax, p.RecvMax = 1<<20, 1<<20
+	o.Has |= wire.HasMSS | wire.HasWScale
+	o.MSS, o.WScale = 1000, 7
+	syn := wire.Segment{SEQ: irs, Flags: wire.SYN, WND: 65535, Opt: o}
+	s.Accept(s.now, &s.cfg, p, &syn)
+	s.out()
+	s.now = s.now.Add(50 * time.Millisecond)
+	s.win = 8000
+	s.in(wire.ACK, 1, 0, 1)
+	return s
+}
+
+// play lets the peer send as much as the window takes, a window a round trip of 50 ms, and
+// the application read all of it, or not.
+func play(s *script, rounds int, reads bool) {
+	at := 1
+	buf := make([]byte, 1<<20)
+	for range rounds {
+		window := s.Info(s.now).RecvWindow
+		for sent := 0; sent+1000 <= window; sent += 1000 {
+			s.in(wire.ACK, at, 1000, 1)
+			at += 1000
+			s.out()
+			if reads {
+				s.recv.Read(buf)
+				s.Consumed(s.now)
+			}
+		}
+		s.now = s.now.Add(50 * time.Millisecond)
+		s.Tick(s.now)
+		s.out()
+	}
+}
+
+func TestReceiveBufferGrowsWithTheReader(t *testing.T) {
+	s := tuned(t, wire.Options{})
+	play(s, 12, true)
+	if got := s.recv.Limit(); got < 500<<10 {
+		t.Errorf("limit = %d after 12 round trips, want it grown to at least 500 KiB", got)
+	}
+}
+
+func TestReceiveBufferStaysWithoutAReader(t *testing.T) {
+	s := tuned(t, wire.Options{})
+	play(s, 12, false)
+	if got := s.recv.Limit(); got != 16<<10 {
+		t.Errorf("limit = %d, want 16 KiB: nobody reads", got)
+	}
+}
+
+func TestSendBufferHoldsTwoWindows(t *testing.T) {
+	s := tuned(t, wire.Options{})
+	for next := 1; next < 200_000; {
+		s.send.Write(make([]byte, 1<<20))
+		for range s.out() {
+			next += 1000
+			s.in(wire.ACK, 1, 0, next)
+		}
+	}
+	if got, cwnd := s.send.Limit(), s.View().Cwnd; got < 2*cwnd-8000 || got > 1<<20 {
+		t.Errorf("limit = %d with a window of %d, want twice that, at most 1 MiB", got, cwnd)
+	}
+}
