@@ -28,10 +28,9 @@ const (
 func TestBadInput(t *testing.T) {
 	l := byHand(t)
 	hping3 := testutil.Command(t, "hping3", "hping3")
-	curl := testutil.Command(t, "curl", "curl")
 	c, page := file(t, sized[int64](256, 64)*mib), file(t, 1024)
 	p := listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files, "--metrics", metricsAddress)
-	if _, err := download(t, l.B, curl, "http://10.77.0.1:8080/"+c.name, c); err != nil {
+	if _, err := download(t, l.B, c, "http://10.77.0.1:8080/"+c.name); err != nil {
 		t.Fatal(err) // so that the pools are filled before the comparison
 	}
 	settle(t, l.A)
@@ -68,10 +67,10 @@ func TestBadInput(t *testing.T) {
 		}
 	}
 	for _, flags := range []string{"-S", "-F -P -U", "-A -d 1200", "-R", "-X -Y", "-A --rand-source"} {
-		running("hping3 "+flags, hping(t, l.B, hping3, sized(20000, 4000), flags))
+		running("hping3 "+flags, hping(t, l.B, hping3, sized(20000, 2000), flags))
 	}
 	// Fewer than the backlog of half-open connections.
-	running("hping3 -S --rand-source", hping(t, l.B, hping3, 3000, "-S --rand-source"))
+	running("hping3 -S --rand-source", hping(t, l.B, hping3, sized(3000, 1000), "-S --rand-source"))
 
 	tr.hurry()
 	if err := tr.await(most(time.Minute)); err != nil {
@@ -97,7 +96,7 @@ func TestBadInput(t *testing.T) {
 // asked for: it ends with status 1 when nothing does.
 func hping(t testing.TB, h *lab.Host, hping3 string, packets int, flags string) string {
 	t.Helper()
-	ctx, cancel := deadline(t, most(sized(4*time.Second, 2*time.Second)))
+	ctx, cancel := deadline(t, most(sized(4*time.Second, time.Second)))
 	defer cancel()
 	args := append([]string{"-q", "-n", "-p", "8080", "-i", "u30", "-c", strconv.Itoa(packets)}, strings.Fields(flags)...)
 	cmd := h.Command(ctx, hping3, append(args, "10.77.0.1")...)

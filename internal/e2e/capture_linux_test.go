@@ -180,28 +180,24 @@ func (v *verdict) want(t testing.TB, what string, dropped int) {
 // Wireshark.
 func TestCapture(t *testing.T) {
 	l := byHand(t)
-	curl := testutil.Command(t, "curl", "curl")
 	iperf3 := testutil.Command(t, "iperf3", "iperf3")
-	c := file(t, sized[int64](64, 16)*mib)
+	c := file(t, sized[int64](64, 8)*mib)
 	files := listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files)
 
 	downloads := startCapture(t, l.B)
 	for _, to := range hosts {
-		if _, err := download(t, l.B, curl, "http://"+to.host+":8080/"+c.name, c); err != nil {
+		if _, err := download(t, l.B, c, "http://"+to.host+":8080/"+c.name); err != nil {
 			t.Errorf("point 6: %s: %v", to.family, err)
 		}
 	}
 	judge(t, l, downloads, "downloads")
 	files.stop() // an interface has one program
 
-	for _, args := range [][]string{{}, {"-R"}, {"-P", "8"}} {
-		if testing.Short() && len(args) == 2 {
-			continue
-		}
+	for _, args := range [][]string{{}, {"-R"}, {"-P", "8"}}[:sized(3, 1)] {
 		server := listening(t, l.A, "iperf3", "-s")
 		what := strings.TrimSpace("iperf3 " + strings.Join(args, " "))
 		crossing := startCapture(t, l.B)
-		all := append([]string{"-c", "10.77.0.1", "-J", "-n", sized("64M", "16M")}, args...)
+		all := append([]string{"-c", "10.77.0.1", "-J", "-n", sized("64M", "8M")}, args...)
 		r := parseReport(t, output(t, most(time.Minute), l.B, iperf3, all...))
 		if r.Error != "" {
 			t.Errorf("point 6: %s: %s", what, r.Error)

@@ -2,19 +2,13 @@ package e2e
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/millrace-tcp/millrace/internal/lab"
-	"github.com/millrace-tcp/millrace/internal/testutil"
 )
 
 // The two addresses of the host that millrace runs on, as they stand in a URL.
@@ -24,30 +18,24 @@ var hosts = []struct{ family, host string }{{"IPv4", "10.77.0.1"}, {"IPv6", "[fd
 // and in a crowd, over both families.
 func TestDownloads(t *testing.T) {
 	l := byHand(t)
-	curl := testutil.Command(t, "curl", "curl")
 	big := file(t, sized[int64](1024, 64)*mib)
 	small := file(t, sized[int64](16, 2)*mib)
 	listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files)
 	for _, to := range hosts {
-		took, err := download(t, l.B, curl, "http://"+to.host+":8080/"+big.name, big)
+		took, err := download(t, l.B, big, "http://"+to.host+":8080/"+big.name)
 		if err != nil {
 			t.Errorf("point 1: %s: %v", to.family, err)
 			continue
 		}
 		t.Logf("point 1: %d MiB over %s in %.1f s, %.2f Gbit/s, sha256 ok", big.size/mib, to.family, took.Seconds(), rate(big.size, took))
 	}
-	downloadCrowd(t, l, curl, 64, small)
+	downloadCrowd(t, l, 64, small)
 }
 
 // downloadCrowd fetches a file n times at once, half of them over IPv6.
-func downloadCrowd(t testing.TB, l *lab.Lab, curl string, n int, c content) {
+func downloadCrowd(t testing.TB, l *lab.Lab, n int, c content) {
 	t.Helper()
-	began := time.Now()
-	err := atOnce(n, func(i int) error {
-		_, err := download(t, l.B, curl, fmt.Sprintf("http://%s:8080/%s", hosts[i%2].host, c.name), c)
-		return err
-	})
-	took := time.Since(began)
+	took, err := download(t, l.B, c, both(n, ":8080/"+c.name)...)
 	if err != nil {
 		t.Errorf("point 1: %d at once: %v", n, err)
 		return
@@ -56,28 +44,15 @@ func downloadCrowd(t testing.TB, l *lab.Lab, curl string, n int, c content) {
 		n, c.size/mib, took.Seconds(), rate(int64(n)*c.size, took))
 }
 
-// atOnce calls f n times at once and returns what failed.
-func atOnce(n int, f func(i int) error) error {
-	var all sync.WaitGroup
-	errs := make([]error, n)
-	for i := range n {
-		all.Go(func() { errs[i] = f(i) })
-	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
 // TestUploads is point 1 the other way: what a stock client sends through the proxy is
 // what a server behind it, on the kernel's loopback, gets.
 func TestUploads(t *testing.T) {
 	l := made(t)
-	curl := testutil.Command(t, "curl", "curl")
 	big := file(t, sized[int64](256, 32)*mib)
 	small := file(t, sized[int64](16, 2)*mib)
-	sink := startSink(t, l.A)
-	listening(t, l.A, "proxy", "--listen", ":8082", "--to", sink)
+	listening(t, l.A, "proxy", "--listen", ":8082", "--to", startSink(t, l.A))
 	for _, to := range hosts {
-		took, err := upload(t, l.B, curl, "http://"+to.host+":8082/", big)
+		took, err := upload(t, l.B, big, "http://"+to.host+":8082/")
 		if err != nil {
 			t.Errorf("point 1: upload over %s: %v", to.family, err)
 			continue
@@ -86,39 +61,13 @@ func TestUploads(t *testing.T) {
 			big.size/mib, to.family, took.Seconds(), rate(big.size, took))
 	}
 	const crowd = 16
-	err := atOnce(crowd, func(i int) error {
-		_, err := upload(t, l.B, curl, "http://"+hosts[i%2].host+":8082/", small)
-		return err
-	})
+	took, err := upload(t, l.B, small, both(crowd, ":8082/")...)
 	if err != nil {
 		t.Errorf("point 1: %d uploads at once: %v", crowd, err)
-	} else {
-		t.Logf("point 1: %d uploads at once, %d MiB each, every sha256 ok", crowd, small.size/mib)
+		return
 	}
-}
-
-// upload sends a file with curl to a server that answers with the sum of what it got, and
-// returns how long that took.
-func upload(t testing.TB, h *lab.Host, curl, url string, c content) (time.Duration, error) {
-	t.Helper()
-	ctx, cancel := deadline(t, most(2*time.Minute))
-	defer cancel()
-	var diag transcript
-	cmd := h.Command(ctx, curl, "-sS", "--fail", "--noproxy", "*", "-T", c.path, url)
-	cmd.Stderr = &diag
-	began := time.Now()
-	out, err := cmd.Output()
-	if err != nil {
-		return 0, fmt.Errorf("curl -T %s: %w: %s", url, err, diag.String())
-	}
-	if want := answer(c.size, c.sum[:]); strings.TrimSpace(string(out)) != want {
-		return 0, fmt.Errorf("curl -T %s: the server got %s, want %s", url, out, want)
-	}
-	return time.Since(began), nil
-}
-
-func answer(size int64, sum []byte) string {
-	return fmt.Sprintf("%d %s", size, hex.EncodeToString(sum))
+	t.Logf("point 1: %d uploads at once, %d MiB each, in %.1f s, %.2f Gbit/s, every sha256 ok",
+		crowd, small.size/mib, took.Seconds(), rate(crowd*small.size, took))
 }
 
 // startSink runs an HTTP server on the kernel's loopback of a host until the test ends. It

@@ -12,7 +12,6 @@ import (
 // connection can come in on another queue than those of its handshake.
 func TestQueues(t *testing.T) {
 	testutil.Privileged(t)
-	curl := testutil.Command(t, "curl", "curl")
 	wrk := testutil.Command(t, "wrk", "wrk")
 	iperf3 := testutil.Command(t, "iperf3", "iperf3")
 	l := tame(t, lab.ForTest(t, lab.Config{Queues: 2}))
@@ -21,7 +20,7 @@ func TestQueues(t *testing.T) {
 	if !onKernel() {
 		server.await("2 of 2 queues")
 	}
-	downloadCrowd(t, l, curl, 16, c)
+	downloadCrowd(t, l, 16, c)
 	got := output(t, most(time.Minute), l.B, wrk, "-t2", "-c64", "-d"+sized("3s", "1s"), "--latency", "http://10.77.0.1:8080/"+page.name)
 	if err := wrkFaults(got); err != nil {
 		t.Errorf("point 2: two queues: wrk: %v\n%s", err, got)
