@@ -86,7 +86,7 @@ func (l *lexer) next() bool {
 
 // skipBlank steps over blanks and comments.
 func (l *lexer) skipBlank() {
-	for l.at < len(l.src) {
+	for l.at < len(l.src) && l.err == "" {
 		rest := l.src[l.at:]
 		switch {
 		case rest[0] == '\n':
