@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/loader"
 	"github.com/millrace-tcp/millrace/stack"
 )
@@ -25,6 +26,9 @@ func (n *NIC) Info() Info { return Info{} }
 
 // Counters counts nothing.
 func (n *NIC) Counters() loader.Counters { return loader.Counters{} }
+
+// PortStats counts nothing.
+func (n *NIC) PortStats() []dataplane.Stats { return nil }
 
 // Close has nothing to do.
 func (n *NIC) Close() error { return nil }

@@ -93,6 +93,9 @@ func TestUsageErrors(t *testing.T) {
 		{"iperf3 -c x -l 2M", `--length 2M is not from 1 to 1048576`},
 		{"lab exec c -- true", `millrace lab exec takes a or b, --, and a program with its arguments`},
 		{"lab up --mtu none", `invalid argument "none" for "--mtu" flag: strconv.ParseInt: parsing "none": invalid syntax (see millrace lab up --help)`},
+		{"demo x", `millrace demo takes no argument, got "x"`},
+		{"demo --time 1ms", `--time 1ms is not from 1s to 1h0m0s`},
+		{"serve echo --listen :7 --cc reno?x=1", `--cc: reno: there is no option "x", there is L`},
 		{"cc list x", `millrace cc list takes no argument, got "x"`},
 	} {
 		stdout, stderr, status := run(t, strings.Fields(tt.args)...)
@@ -144,7 +147,7 @@ func TestFailures(t *testing.T) {
 // Every command that does something explains itself with an example.
 func TestHelp(t *testing.T) {
 	for _, args := range []string{
-		"", "serve", "serve http", "serve echo", "serve discard", "serve chargen", "proxy", "get", "nc",
+		"", "demo", "peer", "serve", "serve http", "serve echo", "serve discard", "serve chargen", "proxy", "get", "nc",
 		"iperf3", "lab", "lab up", "lab down", "lab status", "lab exec", "cc", "cc list", "version",
 	} {
 		stdout, stderr, status := run(t, append(strings.Fields(args), "--help")...)
@@ -156,7 +159,7 @@ func TestHelp(t *testing.T) {
 
 // example matches the help of a command that has one.
 func example(args string) *regexp.Regexp {
-	return regexp.MustCompile(`Examples:\n(.*\n)*?  (.*\| )?millrace ` + args)
+	return regexp.MustCompile(`Examples:\n(.*\n)*?  (.*\| |sudo )?millrace ` + args)
 }
 
 // start runs a server and waits until it listens.

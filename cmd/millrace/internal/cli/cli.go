@@ -136,7 +136,7 @@ claims off the NIC; everything else stays with the kernel.`,
 		return usagef("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.serveCommand(), a.proxyCommand(), a.getCommand(), a.ncCommand(), a.iperf3Command(),
+		a.demoCommand(), a.peerCommand(), a.serveCommand(), a.proxyCommand(), a.getCommand(), a.ncCommand(), a.iperf3Command(),
 		a.labCommand(), a.simCommand(), a.ccCommand(), a.versionCommand(),
 	)
 	return root
