@@ -147,7 +147,7 @@ func (e *Engine) output(now mono.Time, c *Conn) bool {
 			return true
 		}
 		w.ipID++
-		w.header.Put(f.Data, n, w.ipID)
+		w.header.PutTOS(f.Data, n, w.ipID, c.tcp.OutputECN())
 		f.Data = f.Data[:header+n]
 		w.header.Finish(f.Data)
 		t.next++

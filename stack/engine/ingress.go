@@ -95,6 +95,7 @@ func (e *Engine) tcpIn(now mono.Time, frame []byte, forwarded bool) {
 		}
 		return
 	}
+	in.seg.ECN = p.ECN()
 	in.key = flowKey{
 		local: p.Dst.As16(), remote: p.Src.As16(),
 		lport: in.seg.DstPort, rport: in.seg.SrcPort,

@@ -36,9 +36,11 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	if c.snd.UNA.Less(seg.ACK) {
 		c.takeAcked(now, seg)
 	}
+	c.ecnFeedback(seg)
 	a.InRecovery = c.rec.mode == modeFast
 	c.judge(now, seg)
 	c.recover(now, seg.ACK, duplicate)
+	c.ecnReact(now)
 	c.probeAnswered(now, seg.ACK, duplicate, c.count.dsacks > dsacks)
 	if a.Acked > 0 {
 		c.flow.Delivered += uint64(a.Acked)

@@ -46,6 +46,9 @@ type Config struct {
 	// NoFRTO turns the test of time-outs off (RFC 5682).
 	NoFRTO bool
 
+	// ECN is what is asked of explicit congestion notification: ECNPassive.
+	ECN ECNMode
+
 	// NoTimestamps, NoSACK and NoWindowScale leave the option out.
 	NoTimestamps, NoSACK, NoWindowScale bool
 }

@@ -51,6 +51,7 @@ type Conn struct {
 	prr    prr
 	undo   undo
 	sizing rightSizing
+	ecn    ecn
 	rtt    estimator
 	flow   congestion.Flow
 	alg    congestion.Algorithm
@@ -145,6 +146,7 @@ func (c *Conn) Connect(now mono.Time, cfg *Config, p Params) {
 func (c *Conn) Accept(now mono.Time, cfg *Config, p Params, syn *wire.Segment) {
 	c.init(now, cfg, p)
 	c.peerSYN(now, syn)
+	c.ecnGrant(syn)
 	c.setWindow(int(syn.WND), syn)
 	c.setState(StateSynReceived)
 	c.count.passive = true

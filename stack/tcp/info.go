@@ -14,6 +14,7 @@ type counters struct {
 	fastRetrans          uint64
 	timeouts             uint64
 	dsacks, undone       uint64
+	marks                uint64 // ACKs that reported CE
 	synResent            int
 	challengedAt         mono.Time
 	challenges           int
@@ -50,13 +51,16 @@ type Info struct {
 }
 
 // InfoOptions says what was negotiated.
-type InfoOptions struct{ Timestamps, SACK, WindowScale bool }
+type InfoOptions struct {
+	Timestamps, SACK, WindowScale bool
+	ECN                           string // "", "ecn" or "accecn"
+}
 
 // Info returns the state of the connection at now. For the worker, as every method is.
 func (c *Conn) Info(now mono.Time) Info {
 	i := Info{
 		State: c.state, Congestion: c.rec.mode.String(),
-		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK},
+		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK, c.ecn.kind.String()},
 		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
 		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.p.MSS,
 		RTO: c.rtt.timeout(), DelayedACK: c.cfg.DelayedACK,

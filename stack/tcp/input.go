@@ -26,6 +26,7 @@ func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
 		return
 	}
 	c.heard(now)
+	c.ecnReceive(seg)
 	if seg.Flags.Has(wire.RST) {
 		c.inputRST(seg)
 		return
@@ -78,7 +79,9 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 	}
 	c.peerSYN(now, seg)
 	c.setWindow(int(seg.WND), seg)
-	if !acks {
+	if acks {
+		c.ecnGranted(seg)
+	} else {
 		// Simultaneous open: "enter SYN-RECEIVED, form a SYN,ACK segment and send it".
 		c.setState(StateSynReceived)
 		c.owe.syn = true
@@ -284,6 +287,7 @@ func (c *Conn) inputSynReceived(now mono.Time, seg *wire.Segment) bool {
 	c.snd.UNA = c.p.ISS.Add(1)
 	c.snd.WL1, c.snd.WL2 = seg.SEQ.Add(-1), seg.ACK
 	c.owe.syn = false
+	c.ecnFirst(seg)
 	c.timers[timerRetransmit] = mono.Never
 	c.rtt.backoff = 0
 	c.setState(StateEstablished)

@@ -10,6 +10,7 @@ import (
 // returns its length; 0 when nothing is due. It is the only emitter, and is called until it
 // returns 0. b has room for a header of 60 octets and as much payload as the path carries.
 func (c *Conn) Output(now mono.Time, b []byte) int {
+	c.ecn.out = wire.ECNNotECT
 	switch {
 	case c.owe.rst:
 		return c.putRST(now, b)
@@ -87,9 +88,12 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 	}
 	window := min(c.p.Recv.Limit(), 0xffff)
 	if answer {
-		seg.Flags |= wire.ACK
+		seg.Flags |= wire.ACK | c.ecnAnswer()
 		seg.ACK = c.rcv.NXT
 		c.rcv.edge = seq.Max(c.rcv.edge, c.rcv.NXT.Add(window))
+	}
+	if !answer {
+		seg.Flags |= c.ecnAsk()
 	}
 	seg.WND = uint16(window)
 	c.snd.NXT = c.p.ISS.Add(1)
@@ -136,6 +140,7 @@ func (c *Conn) stamp(now mono.Time, seg *wire.Segment) {
 		}
 		c.rcv.holes.blocks(&seg.Opt, room)
 	}
+	c.ecnStamp(seg)
 	seg.WND = c.advertise(seg.ACK)
 	c.rcv.lastACK = seg.ACK
 	if seg.ACK != c.rcv.NXT {

@@ -123,6 +123,7 @@ func (c *Conn) enterFast(now mono.Time, flight int) {
 func (c *Conn) congested(now mono.Time, cause congestion.Cause, flight int) {
 	c.rec.episode = congestion.Congestion{Now: now, Cause: cause, Flight: flight, Lost: c.board.lost}
 	c.flow.Flight = c.pipe()
+	c.ecn.reduced = true
 	c.alg.OnCongestion(&c.flow, &c.rec.episode)
 }
 

@@ -38,7 +38,7 @@ func (c *Conn) putResent(now mono.Time, b []byte) int {
 	c.p.Stats.RetransSegs++
 	c.count.resent++
 	c.count.resentOctets += uint64(s.len())
-	return c.putSegment(now, b, s)
+	return c.putSegment(now, b, s, false)
 }
 
 // fits says whether the congestion window lets n octets go. PRR counts in whole segments: what
@@ -76,7 +76,7 @@ func (c *Conn) payloadRoom(b []byte) int {
 const headerMin = 20
 
 // putSegment writes the segment that s describes: header, then data out of the send queue.
-func (c *Conn) putSegment(now mono.Time, b []byte, s *sent) int {
+func (c *Conn) putSegment(now mono.Time, b []byte, s *sent, fresh bool) int {
 	seg := c.segment(s.start, wire.ACK)
 	n := c.dataLen(s)
 	if n < s.len() {
@@ -87,6 +87,9 @@ func (c *Conn) putSegment(now mono.Time, b []byte, s *sent) int {
 		seg.Flags |= wire.PSH
 	}
 	c.stamp(now, &seg)
+	if fresh && n > 0 {
+		c.ecnData(&seg)
+	}
 	h := c.put(b, &seg)
 	if n > 0 {
 		n = c.p.Send.ReadAt(b[h:h+n], off)
@@ -148,7 +151,7 @@ func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool) int {
 	c.board.push(s)
 	c.noteSent(s.len())
 	c.timers[timerProbe] = c.probeTimeout(now)
-	return c.putSegment(now, b, &s)
+	return c.putSegment(now, b, &s, true)
 }
 
 // noteSent tells the governor what was sent.

@@ -50,6 +50,7 @@ type Segment struct {
 	Flags            Flags
 	WND              uint16 // as sent, not scaled
 	UP               uint16 // urgent pointer
+	ECN              uint8  // codepoint of the packet that carries it: ECNNotECT, ECNCE …
 	Opt              Options
 	Payload          []byte
 }

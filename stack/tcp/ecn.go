@@ -1,0 +1,294 @@
+package tcp
+
+import (
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/wire"
+)
+
+// ECNMode is what a connection asks of explicit congestion notification.
+type ECNMode uint8
+
+// The modes. Every one but ECNOff grants a peer what it asks for.
+const (
+	ECNPassive  ECNMode = iota // asks for nothing, as Linux does unless told otherwise
+	ECNOff                     // neither asks nor grants
+	ECNClassic                 // asks for RFC 3168
+	ECNAccurate                // asks for AccECN (RFC 9768), and takes RFC 3168 if that is what there is
+)
+
+// ecnKind is what was agreed.
+type ecnKind uint8
+
+const (
+	ecnNone ecnKind = iota
+	ecnClassic
+	ecnAccurate
+)
+
+// String returns the kind as Info shows it.
+func (k ecnKind) String() string {
+	switch k {
+	case ecnNone:
+		return ""
+	case ecnClassic:
+		return "ecn"
+	case ecnAccurate:
+		return "accecn"
+	}
+	return "unknown"
+}
+
+// ecnFlags are the three bits of the header that ECN speaks by; with AccECN they are one
+// number, ACE, with AE as its highest bit.
+const ecnFlags = wire.AE | wire.CWR | wire.ECE
+
+// aceStart is what the counters of CE marks start at, so that a field zeroed by the path
+// shows (RFC 9768, section 3.2.1).
+const aceStart = 5
+
+// ecn is the connection's share in explicit congestion notification.
+type ecn struct {
+	kind    ecnKind
+	mute    bool  // the path zeroes ACE: send no ECT
+	out     uint8 // codepoint of the segment that Output wrote last
+	synMark uint8 // codepoint that the peer's SYN, or SYN and ACK, arrived with
+	first   bool  // the next ACK reports synMark instead of the counter
+
+	echo    bool    // RFC 3168: ECE on every segment until the peer says CWR
+	reduced bool    // RFC 3168: CWR on the next new data
+	recover seq.Num // one reduction until this is acknowledged
+	peerCE  uint8   // the peer's counter of CE marks as last heard, modulo 8
+	ourCE   uint8   // packets that arrived with CE, modulo 8
+}
+
+// ask returns the flags of a SYN. One that is repeated asks for nothing: what dropped the
+// first may have been the flags.
+func (c *Conn) ecnAsk() wire.Flags {
+	if c.count.synResent > 0 {
+		return 0
+	}
+	switch c.cfg.ECN {
+	case ECNClassic:
+		return wire.ECE | wire.CWR
+	case ECNAccurate:
+		return ecnFlags
+	case ECNPassive, ECNOff:
+	}
+	return 0
+}
+
+// ecnGrant takes the flags of the peer's SYN.
+// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.1
+func (c *Conn) ecnGrant(syn *wire.Segment) {
+	e := &c.ecn
+	switch flags := syn.Flags & ecnFlags; {
+	case c.cfg.ECN == ECNOff || flags == 0:
+		return
+	case flags == wire.ECE|wire.CWR:
+		e.kind = ecnClassic
+	default:
+		e.kind = ecnAccurate // combinations without a meaning as yet count as AccECN
+	}
+	c.ecnStart(syn)
+}
+
+func (c *Conn) ecnStart(seg *wire.Segment) {
+	e := &c.ecn
+	e.synMark = seg.ECN
+	e.peerCE, e.ourCE = aceStart, aceStart
+	e.recover = c.p.ISS
+	if seg.ECN == wire.ECNCE {
+		e.ourCE++
+	}
+}
+
+// ecnAnswer returns the flags of a SYN and ACK. One that is repeated a second time grants
+// nothing, as the peer may not get through with it.
+func (c *Conn) ecnAnswer() wire.Flags {
+	if c.count.synResent > 1 {
+		c.ecn.kind = ecnNone
+	}
+	switch c.ecn.kind {
+	case ecnClassic:
+		return wire.ECE
+	case ecnAccurate:
+		return markFlags(c.ecn.synMark)
+	case ecnNone:
+	}
+	return 0
+}
+
+// markFlags is how the handshake tells what codepoint a packet arrived with.
+// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.1 (table 2)
+func markFlags(mark uint8) wire.Flags {
+	switch mark {
+	case wire.ECNECT1:
+		return wire.CWR | wire.ECE
+	case wire.ECNECT0:
+		return wire.AE
+	case wire.ECNCE:
+		return wire.AE | wire.CWR
+	}
+	return wire.CWR
+}
+
+// ecnGranted takes the flags of the peer's SYN and ACK.
+func (c *Conn) ecnGranted(seg *wire.Segment) {
+	asked := c.ecnAsk()
+	flags := seg.Flags & ecnFlags
+	e := &c.ecn
+	switch {
+	case asked == 0 || flags == 0 || flags == ecnFlags:
+		return // all three set is a peer that mirrors what it does not know
+	case flags == wire.ECE || asked == ecnFlags && flags == wire.AE|wire.ECE:
+		e.kind = ecnClassic
+	case asked == ecnFlags:
+		e.kind = ecnAccurate
+		e.first = true
+	default:
+		return
+	}
+	c.ecnStart(seg)
+}
+
+// ecnFirst takes the flags of the ACK that ends our handshake: what our SYN and ACK arrived
+// with. A field of zero is a path that clears it.
+// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.2.2.1
+func (c *Conn) ecnFirst(seg *wire.Segment) {
+	e := &c.ecn
+	if e.kind != ecnAccurate || seg.SEQ != c.rcv.IRS.Add(1) {
+		return
+	}
+	switch seg.Flags & ecnFlags {
+	case 0:
+		e.mute = true
+	case wire.AE | wire.CWR:
+		e.peerCE = aceStart + 1
+	}
+	seg.Flags = seg.Flags&^ecnFlags | aceFlags(e.peerCE)
+}
+
+func aceFlags(counter uint8) wire.Flags {
+	f := wire.Flags(0)
+	if counter&4 != 0 {
+		f |= wire.AE
+	}
+	if counter&2 != 0 {
+		f |= wire.CWR
+	}
+	if counter&1 != 0 {
+		f |= wire.ECE
+	}
+	return f
+}
+
+func aceOf(f wire.Flags) uint8 {
+	n := uint8(0)
+	if f&wire.AE != 0 {
+		n |= 4
+	}
+	if f&wire.CWR != 0 {
+		n |= 2
+	}
+	if f&wire.ECE != 0 {
+		n |= 1
+	}
+	return n
+}
+
+// ecnReceive takes note of a mark that the network set on a segment in the window.
+func (c *Conn) ecnReceive(seg *wire.Segment) {
+	e := &c.ecn
+	switch e.kind {
+	case ecnNone:
+		return
+	case ecnClassic:
+		if seg.Flags.Has(wire.CWR) {
+			e.echo = false
+		}
+		if seg.ECN == wire.ECNCE && len(seg.Payload) > 0 {
+			e.echo = true
+			c.owe.ack = true
+		}
+	case ecnAccurate:
+		if seg.ECN == wire.ECNCE {
+			e.ourCE++
+			// "A Data Receiver SHOULD emit an AccECN ACK ... once the first CE mark arrives".
+			c.owe.ack = c.owe.ack || len(seg.Payload) > 0
+		}
+	}
+}
+
+// ecnFeedback takes what an ACK says of marks on our own packets.
+func (c *Conn) ecnFeedback(seg *wire.Segment) {
+	e := &c.ecn
+	a := &c.ack
+	switch e.kind {
+	case ecnNone:
+		return
+	case ecnClassic:
+		a.ECE = seg.Flags.Has(wire.ECE)
+		if a.ECE {
+			a.CEOctets = a.Acked
+		}
+	case ecnAccurate:
+		marks := int((aceOf(seg.Flags) - e.peerCE) & 7)
+		e.peerCE += uint8(marks)
+		a.ECE = marks > 0
+		a.CEOctets = min(marks*c.flow.MSS, max(a.Acked, c.flow.MSS))
+	}
+	if a.ECE {
+		c.p.Stats.TCPDeliveredCE++
+		c.count.marks++
+	}
+}
+
+// ecnReact has the window reduced, once a round trip.
+// https://www.rfc-editor.org/rfc/rfc3168.html#section-6.1.2
+func (c *Conn) ecnReact(now mono.Time) {
+	e := &c.ecn
+	if !c.ack.ECE || c.rec.mode != modeOpen || c.snd.UNA.Less(e.recover) {
+		return
+	}
+	e.recover = c.snd.NXT
+	c.congested(now, congestion.CauseECN, c.flightSize()+c.ack.CumAcked)
+}
+
+// ecnStamp sets the flags of a segment after the handshake.
+func (c *Conn) ecnStamp(seg *wire.Segment) {
+	e := &c.ecn
+	switch e.kind {
+	case ecnNone:
+	case ecnClassic:
+		if e.echo {
+			seg.Flags |= wire.ECE
+		}
+	case ecnAccurate:
+		if e.first {
+			e.first = false
+			seg.Flags |= markFlags(e.synMark)
+			return
+		}
+		seg.Flags |= aceFlags(e.ourCE)
+	}
+}
+
+// ecnData marks a segment with data that is sent for the first time as capable of ECN. What
+// is sent again, and what carries none, is not (RFC 3168, sections 6.1.4 and 6.1.5).
+func (c *Conn) ecnData(seg *wire.Segment) {
+	e := &c.ecn
+	if e.kind == ecnNone || e.mute {
+		return
+	}
+	e.out = wire.ECNECT0
+	if e.kind == ecnClassic && e.reduced {
+		e.reduced = false
+		seg.Flags |= wire.CWR
+	}
+}
+
+// OutputECN returns the ECN codepoint that belongs into the IP header of the segment that
+// Output wrote last.
+func (c *Conn) OutputECN() uint8 { return c.ecn.out }
