@@ -7,11 +7,16 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/millrace-tcp/millrace"
+	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
 	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/stack"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 )
+
+var _ metrics.Source = (*nic)(nil)
 
 // nic is millrace on a NIC.
 type nic struct {
@@ -59,6 +64,11 @@ func Open(cfg Config) (Network, error) {
 		cfg.Log.Info("note", "nic", cfg.NIC, "note", note)
 	}
 	return n, nil
+}
+
+// Collectors makes it a metrics.Source.
+func (n *nic) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{metrics.NewNIC(n.NIC)}
 }
 
 // Listen listens on the NIC's addresses.
