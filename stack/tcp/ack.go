@@ -152,6 +152,7 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 	c.p.Send.Release(c.snd.off)
 	c.count.acked += uint64(octets)
 	if octets > 0 {
+		c.searchAcked(now)
 		c.tuneSend()
 		c.events |= Writable
 	}

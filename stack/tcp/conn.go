@@ -52,6 +52,7 @@ type Conn struct {
 	undo   undo
 	sizing rightSizing
 	ecn    ecn
+	path   pathMTU
 	rtt    estimator
 	flow   congestion.Flow
 	alg    congestion.Algorithm

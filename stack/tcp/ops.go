@@ -112,6 +112,12 @@ func (c *Conn) SetUserTimeout(now mono.Time, d time.Duration) {
 func (c *Conn) SetPathMSS(now mono.Time, mss int) {
 	mss = max(mss, MinMSS)
 	c.p.MSS = min(c.p.MSS, mss) // the peer's SYN, which may be still to come, is measured by it
+	c.path.high = min(c.path.high, mss)
+	c.shrinkMSS(mss)
+}
+
+// shrinkMSS makes segments smaller. What is on its way and larger is lost.
+func (c *Conn) shrinkMSS(mss int) {
 	if mss >= c.snd.mss {
 		return
 	}

@@ -91,7 +91,7 @@ func (c *Conn) recover(now mono.Time, ack seq.Num, duplicate bool) {
 func (c *Conn) foundLost(now mono.Time, lost int, first seq.Num) {
 	c.ack.NewlyLost += lost
 	c.flow.Lost += uint64(lost)
-	if c.rec.mode == modeFast || first.Less(c.rec.recover) {
+	if c.rec.mode == modeFast || first.Less(c.rec.recover) || c.searchLost(now, lost, first) {
 		return
 	}
 	c.p.Stats.TCPSACKRecovery++
@@ -220,6 +220,7 @@ func (c *Conn) partialACK(now mono.Time) {
 // onRTO is the retransmission timer's expiry (RFC 6298, 5.4 to 5.7; RFC 5681, section 3.1).
 func (c *Conn) onRTO(now mono.Time) {
 	c.p.Stats.TCPTimeouts++
+	c.blackHole(now)
 	c.count.timeouts++
 	flight := c.pipe()
 	fresh := c.rec.mode == modeOpen || c.rec.recover.LessEq(c.snd.UNA)

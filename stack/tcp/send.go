@@ -116,6 +116,10 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		c.restartAfterIdle(now, now.Sub(c.snd.sentAt))
 	}
 	room := c.payloadRoom(b)
+	larger := c.searchSize(now, unsent)
+	if larger > 0 {
+		room = min(room+larger-c.snd.mss, len(b)-headerMax)
+	}
 	usable := c.snd.UNA.Add(c.snd.WND).Sub(c.snd.NXT)
 	n := min(unsent, room, max(usable, 0))
 	fin := c.owe.fin && n == unsent && usable > n
@@ -132,11 +136,12 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		return 0
 	}
 	c.owe.override, c.owe.tailNew = false, false
-	return c.putFresh(now, b, octets, fin)
+	return c.putFresh(now, b, octets, fin, larger)
 }
 
-// putFresh sends the next octets of the stream, the last of which may be the FIN.
-func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool) int {
+// putFresh sends the next octets of the stream, the last of which may be the FIN. larger is
+// the size that is tried with it, or 0.
+func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool, larger int) int {
 	s := sent{start: c.snd.NXT, end: c.snd.NXT.Add(octets), at: now}
 	c.rate.onSend(&s, now, c.flow.Delivered, c.pipe())
 	if c.board.len() == 0 {
@@ -149,6 +154,9 @@ func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool) int {
 		c.sentFIN()
 	}
 	c.board.push(s)
+	if larger > 0 {
+		c.tried(&s, larger)
+	}
 	c.noteSent(s.len())
 	c.timers[timerProbe] = c.probeTimeout(now)
 	return c.putSegment(now, b, &s, true)

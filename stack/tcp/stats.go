@@ -13,6 +13,7 @@ type Stats struct {
 	TCPSACKBlocksBad                                              uint64
 
 	TCPLossProbes, TCPLossProbeRecovery        uint64
+	TCPMTUPFail, TCPMTUPSuccess                uint64
 	TCPDeliveredCE                             uint64
 	TCPSpuriousRTOs, TCPFullUndo, TCPDSACKUndo uint64
 
