@@ -40,7 +40,7 @@ type Reservation struct {
 func ReservePort(network string, addr netip.AddrPort) (*Reservation, error) {
 	b, err := plan(network, addr.Addr())
 	if err != nil {
-		return nil, fmt.Errorf("hostnet: reserve %v: %w", addr, err)
+		return nil, fmt.Errorf("hostnet: reserve %s: %w", spell(addr), err)
 	}
 	r, err := reserve(b, addr.Port())
 	if b.dual && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
@@ -48,9 +48,17 @@ func ReservePort(network string, addr netip.AddrPort) (*Reservation, error) {
 		r, err = reserve(binding{addr: netip.IPv4Unspecified()}, addr.Port())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("hostnet: reserve %v: %w", addr, err)
+		return nil, fmt.Errorf("hostnet: reserve %s: %w", spell(addr), err)
 	}
 	return r, nil
+}
+
+// spell writes an address as net.Listen takes it: the zero address is no address at all.
+func spell(addr netip.AddrPort) string {
+	if !addr.Addr().IsValid() {
+		return ":" + strconv.Itoa(int(addr.Port()))
+	}
+	return addr.String()
 }
 
 func reserve(b binding, port uint16) (*Reservation, error) {

@@ -119,6 +119,19 @@ func TestReservedWildcardIsTakenInBothFamilies(t *testing.T) {
 	}
 }
 
+func TestReserveSpellsTheWildcard(t *testing.T) {
+	h := newHost(t)
+	r := mustReserve(t, h, "tcp", "0.0.0.0:0")
+	taken := netip.AddrPortFrom(netip.Addr{}, r.Addr().Port())
+	var err error
+	if doErr := h.Do(func() error { _, err = ReservePort("tcp", taken); return nil }); doErr != nil {
+		t.Fatal(doErr)
+	}
+	if want := fmt.Sprintf("hostnet: reserve :%d: address already in use", taken.Port()); err == nil || err.Error() != want {
+		t.Errorf("error = %v, want %s", err, want)
+	}
+}
+
 func TestReservedAddressLeavesOthers(t *testing.T) {
 	h := newHost(t)
 	r := mustReserve(t, h, "tcp", netip.AddrPortFrom(h.IP4.Addr(), 0).String())
