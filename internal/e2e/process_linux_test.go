@@ -139,6 +139,17 @@ func (p *process) wait(at most) error {
 	return p.err
 }
 
+// failure returns what the program has printed on standard error beside its log.
+func (p *process) failure() string {
+	var lines []string
+	for line := range strings.Lines(p.stderr.String()) {
+		if !strings.HasPrefix(line, "time=") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
 // stop asks the program to end. One that ends otherwise than with status 0, or by the
 // signal if it is no program of ours, fails the test.
 func (p *process) stop() {
