@@ -18,6 +18,10 @@ type Server struct {
 	// SetCongestion chooses the congestion control that a client asks for; nil ignores
 	// such wishes. An error is logged and the test goes on, as with iperf3.
 	SetCongestion func(c net.Conn, name string) error
+	// ChooseCongestion, if given, is called in place of SetCongestion: before the data
+	// connections come, with what a client asks for, and with "" after such a test.
+	// Connections that the stack opens in between are to use it.
+	ChooseCongestion func(name string) error
 
 	Interval time.Duration // between reports; 0: none
 	OneOff   bool          // serve one test, then end
@@ -115,11 +119,14 @@ func greet(ctx context.Context, c net.Conn) (ck cookie, err error) {
 // of that test knows that it is over before the server does, and may come again.
 const finishingMax = time.Second
 
+// leavingMax is how long it waits for any other test to end: the message of a client that
+// has given up may still be on its way when the next client comes.
+const leavingMax = 100 * time.Millisecond
+
 // route finds out whose a connection is: the next test's, which is returned for the caller
 // to serve, the present one's, or nobody's, which gets ACCESS_DENIED.
 func (s *Server) route(c newcomer, ck cookie) *session {
-	patience := time.NewTimer(finishingMax)
-	defer patience.Stop()
+	came := time.Now()
 	for {
 		s.mu.Lock()
 		cur := s.cur
@@ -135,19 +142,29 @@ func (s *Server) route(c newcomer, ck cookie) *session {
 			s.mu.Unlock()
 			return nil
 		}
-		finishing := cur != nil && cur.finishing
+		patience := leavingMax
+		if cur != nil && cur.finishing {
+			patience = finishingMax
+		}
 		s.mu.Unlock()
-		if finishing {
-			select {
-			case <-cur.over:
-				continue
-			case <-patience.C:
-			}
+		if left := patience - time.Since(came); cur != nil && left > 0 {
+			cur.await(left)
+			continue
 		}
 		s.log().Debug("busy", "remote", c.RemoteAddr())
 		_ = control{c}.sendState(stateAccessDenied) // it may be gone
 		_ = c.Close()
 		return nil
+	}
+}
+
+// await waits for a test to be over, or for as long as it has patience.
+func (t *session) await(patience time.Duration) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-t.over:
+	case <-timer.C:
 	}
 }
 

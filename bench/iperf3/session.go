@@ -23,6 +23,7 @@ type session struct {
 	text   *textReport // nil unless text is wanted, here or by the client
 	copied bytes.Buffer
 	report *Report
+	chosen bool          // the client's congestion control is that of all
 	over   chan struct{} // closed when the server is free again
 
 	// What follows is guarded by srv.mu.
@@ -43,6 +44,9 @@ func (t *session) serve(ctx context.Context) error {
 	err := t.phases(ctx)
 	if t.run != nil {
 		t.run.close()
+	}
+	if t.chosen {
+		_ = t.srv.ChooseCongestion("") // the default is never refused
 	}
 	t.srv.mu.Lock()
 	t.creating = false
@@ -116,10 +120,28 @@ func (t *session) negotiate() error {
 	if out != io.Discard {
 		t.text = &textReport{w: out, server: true, bidir: t.p.Bidirectional}
 	}
+	t.choose()
 	t.srv.mu.Lock()
 	t.creating = true
 	t.srv.mu.Unlock()
 	return t.ctl.sendState(stateCreateStreams)
+}
+
+// choose has the data connections open with the congestion control that the client wants.
+func (t *session) choose() {
+	if t.p.Congestion == "" || t.srv.ChooseCongestion == nil {
+		return
+	}
+	if err := t.srv.ChooseCongestion(t.p.Congestion); err != nil {
+		t.refused(err)
+		return
+	}
+	t.chosen = true
+}
+
+// refused says that the test goes on with another congestion control.
+func (t *session) refused(err error) {
+	t.srv.log().Warn("congestion control not set", "name", t.p.Congestion, "cause", err)
 }
 
 // gather collects the data connections, in the order in which the client opened them.
@@ -176,11 +198,11 @@ func (t *session) tune(c net.Conn) {
 	if t.p.NoDelay {
 		setNoDelay(c)
 	}
-	if t.p.Congestion == "" || t.srv.SetCongestion == nil {
+	if t.p.Congestion == "" || t.srv.SetCongestion == nil || t.srv.ChooseCongestion != nil {
 		return
 	}
 	if err := t.srv.SetCongestion(c, t.p.Congestion); err != nil {
-		t.srv.log().Warn("congestion control not set", "name", t.p.Congestion, "cause", err)
+		t.refused(err)
 	}
 }
 
