@@ -8,6 +8,9 @@ import (
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/cli"
 )
 
+// version is set by the linker, see the Makefile.
+var version string
+
 func main() {
-	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(cli.Main(version, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

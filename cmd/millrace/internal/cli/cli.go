@@ -50,6 +50,7 @@ func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e
 // app is one run of the program. Everything that it touches outside is here, so that tests
 // bring their own.
 type app struct {
+	version        string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
@@ -63,9 +64,10 @@ type app struct {
 // errStopped is the cause with which the context ends when a signal came.
 var errStopped = errors.New("stopped")
 
-// Main runs the command line and returns the exit status. SIGINT and SIGTERM end it
+// Main runs the command line and returns the exit status. The version is that of the
+// program, empty if the build did not say. SIGINT and SIGTERM end it
 // cleanly; a second one ends the process at once.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
@@ -78,7 +80,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			os.Exit(128 + int(sig)) // as a shell reports a process that a signal killed
 		}
 	}()
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, open: network.Open}
+	a := &app{version: version, stdin: stdin, stdout: stdout, stderr: stderr, open: network.Open}
 	return a.run(ctx, args)
 }
 

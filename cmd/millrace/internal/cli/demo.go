@@ -25,7 +25,7 @@ func (a *app) demoCommand() *cobra.Command {
 through XDP and AF_XDP, and drives it with the kernel's TCP from the other. It compares the
 SHA-256 of a transfer each way and measures throughput, latency and connection rate, with
 kernel TCP on the same machine beside it. Everything it made is gone when it ends, and the
-machine's own interfaces are never touched. It takes root and about 40 seconds.`,
+machine's own interfaces are never touched. It takes root and about half a minute.`,
 		Example: `  sudo millrace demo
   sudo millrace demo --time 5s --json`,
 		Args: arguments(0, ""),

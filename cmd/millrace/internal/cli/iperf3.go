@@ -119,6 +119,9 @@ func (n *nic) iperf3Server(ctx context.Context, nw network.Network, o *iperf) er
 		Info: infoOf(nw), SetCongestion: network.SetCongestion, Interval: o.interval(),
 		OneOff: o.oneOff, Out: n.app.stdout, JSON: o.asJSON, Log: n.app.log,
 	}
+	if chooser, ok := nw.(network.Chooser); ok {
+		s.ChooseCongestion = chooser.ChooseCongestion
+	}
 	return s.Serve(ctx, l)
 }
 

@@ -17,7 +17,7 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
-func buildInfo() build {
+func buildInfo(version string) build {
 	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -25,6 +25,9 @@ func buildInfo() build {
 	}
 	if info.Main.Version != "" {
 		b.Version = info.Main.Version
+	}
+	if version != "" {
+		b.Version = version
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
@@ -46,7 +49,7 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 	asJSON := cmd.Flags().Bool("json", false, "print an object")
 	cmd.RunE = func(*cobra.Command, []string) error {
-		b := buildInfo()
+		b := buildInfo(a.version)
 		if *asJSON {
 			a.printJSON(b)
 			return nil

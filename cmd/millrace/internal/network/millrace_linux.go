@@ -5,24 +5,36 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace-tcp/millrace"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/stack"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 )
 
-var _ metrics.Source = (*nic)(nil)
+var (
+	_ metrics.Source = (*nic)(nil)
+	_ Chooser        = (*nic)(nil)
+)
 
 // nic is millrace on a NIC.
 type nic struct {
 	*millrace.NIC
-	congestion string
+	congestion string // as it was opened with
+	chosen     atomic.Pointer[chosen]
 	capture    *capture
+}
+
+// chosen is the congestion control of new connections.
+type chosen struct {
+	name string
+	make catalog.Maker
 }
 
 // Open opens millrace on a NIC.
@@ -39,16 +51,16 @@ func Open(cfg Config) (Network, error) {
 		}
 		mc.Mode = mode
 	}
-	name, maker, err := catalog.All().Parse(cfg.Congestion)
-	if err != nil {
-		return nil, fmt.Errorf("network: choose congestion control: %w", err)
+	n := &nic{congestion: cfg.Congestion}
+	if err := n.ChooseCongestion(""); err != nil {
+		return nil, err
 	}
-	mc.Stack.Congestion = maker
-	n := &nic{congestion: name}
+	mc.Stack.Congestion = func() congestion.Algorithm { return n.chosen.Load().make() }
 	if cfg.PCAP != "" {
 		n.capture = &capture{path: cfg.PCAP}
 		mc.WrapPort = n.capture.wrap
 	}
+	var err error
 	if n.NIC, err = millrace.Open(cfg.NIC, mc); err == nil {
 		err = n.capture.failure()
 	}
@@ -76,7 +88,21 @@ func (n *nic) Listen(ctx context.Context, network, address string) (net.Listener
 	return stack.ListenConfig{Stack: n.Stack}.Listen(ctx, network, address)
 }
 
-// Info returns what the stack tells about one of its connections.
+// ChooseCongestion changes what connections begin with from now on.
+func (n *nic) ChooseCongestion(spec string) error {
+	if spec == "" {
+		spec = n.congestion
+	}
+	name, maker, err := catalog.All().Parse(spec)
+	if err != nil {
+		return fmt.Errorf("network: choose congestion control: %w", err)
+	}
+	n.chosen.Store(&chosen{name, maker})
+	return nil
+}
+
+// Info returns what the stack tells about one of its connections. The name of its
+// congestion control is that of those which begin now.
 func (n *nic) Info(c net.Conn) (Info, bool) {
 	sc, ok := c.(*stack.Conn)
 	if !ok {
@@ -88,7 +114,7 @@ func (n *nic) Info(c net.Conn) (Info, bool) {
 	}
 	return Info{
 		Retransmits: int64(i.SegmentsRetransmitted), Cwnd: int64(i.Cwnd), SndWnd: int64(i.SendWindow),
-		RTT: i.RTT, RTTVar: i.RTTVar, PMTU: pathMTU(i.PathMSS, c), Congestion: n.congestion,
+		RTT: i.RTT, RTTVar: i.RTTVar, PMTU: pathMTU(i.PathMSS, c), Congestion: n.chosen.Load().name,
 	}, true
 }
 

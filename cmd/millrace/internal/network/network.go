@@ -60,6 +60,13 @@ func InfoOf(n Network, c net.Conn) (Info, bool) {
 	return Info{}, false
 }
 
+// Chooser is a Network whose new connections, those that are dialed and those that are
+// accepted, can be given another congestion control while it is open.
+type Chooser interface {
+	// ChooseCongestion takes a name with options; "" is what the network was opened with.
+	ChooseCongestion(spec string) error
+}
+
 // SetCongestion switches the congestion control of a connection.
 func SetCongestion(c net.Conn, name string) error {
 	// The stack's own connections have the method; the kernel's have a socket option.
