@@ -53,11 +53,10 @@ type Conn struct {
 
 	observer Observer
 	claim    Claim
-	listener *Listener // while half open
 
-	timerPos int  // in Engine.timers
-	ready    bool // on Engine.ready
-	recvMax  int  // what the buffers grow to
+	timerPos int32 // in Engine.timers
+	ready    bool  // on Engine.ready
+	recvMax  int   // what the buffers grow to
 	sendMax  int
 	inTable  bool
 	dead     bool // CLOSED, and everybody was told
@@ -97,6 +96,7 @@ func (s Status) SendFinished() bool { return s&statusSendFinished != 0 }
 func (s Status) Gone() bool { return s&statusGone != 0 }
 
 func (c *Conn) flow() *flowKey { return &c.key }
+func (c *Conn) slot() *int32   { return &c.timerPos }
 
 // Status returns the state as of the last step. Any goroutine may call it.
 func (c *Conn) Status() Status { return Status(c.shared.status.Load()) }

@@ -167,9 +167,6 @@ func (e *Engine) notify(c *Conn) {
 	if c.Status().SendFinished() && !before.SendFinished() {
 		events |= tcp.Writable // who lingers waits for it
 	}
-	if events&tcp.Open != 0 {
-		e.opened(c)
-	}
 	if events != 0 && c.observer != nil {
 		c.observer.ConnEvent(c, events)
 	}

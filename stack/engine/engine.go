@@ -53,6 +53,11 @@ type Config struct {
 	// TimeWaitMax is the most connections in TIME-WAIT; beyond, the oldest leaves early:
 	// TimeWaitDefault.
 	TimeWaitMax int
+	// HalfOpenMax is the most half-open connections of all listeners together:
+	// HalfOpenDefault. HalfOpenPerSource is the most of one peer's address; 0 is no bound.
+	HalfOpenMax, HalfOpenPerSource int
+	// Cookies says when SYNs are answered without keeping them: CookiesWhenFull.
+	Cookies Cookies
 	// Directory is shared by the engines of one NIC; nil where there is one queue.
 	Directory *Directory
 }
@@ -68,6 +73,7 @@ func (cfg Config) withDefaults() Config {
 	cfg.SendMax = orDefault(cfg.SendMax, SendMaxDefault)
 	cfg.ConnsMax = orDefault(cfg.ConnsMax, ConnsMaxDefault)
 	cfg.TimeWaitMax = orDefault(cfg.TimeWaitMax, TimeWaitDefault)
+	cfg.HalfOpenMax = orDefault(cfg.HalfOpenMax, HalfOpenDefault)
 	return cfg
 }
 
@@ -80,10 +86,17 @@ type Engine struct {
 	secrets secrets
 	ports   *Ports
 
-	flows     table[*Conn]
-	timeWait  timeWait
+	flows    table[*Conn]
+	timeWait timeWait
+
+	halves     table[*half]
+	halfTimers timers[*half]
+	sources    sources
+	scratch    scratch
+	cookieAt   mono.Time // when a SYN cookie was last sent
+
 	listeners map[listenKey]*Listener
-	timers    timers
+	timers    timers[*Conn]
 	ready     ring
 	stats     Stats
 	resets    budget
@@ -109,6 +122,10 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 	seed := newHashSeed(key)
 	e.flows.init(seed)
 	e.timeWait.init(seed)
+	e.halves.init(seed)
+	e.sources.init(e.cfg.HalfOpenPerSource)
+	e.scratch.send.Init(e.cfg.Pool, 0)
+	e.scratch.recv.Init(e.cfg.Pool, 0)
 	e.listeners = make(map[listenKey]*Listener)
 	return e
 }
@@ -130,7 +147,7 @@ func (e *Engine) Step(now mono.Time) (worked bool) {
 // Deadline returns when Step is due though nothing arrives and nothing is posted. It is not
 // later than it need be, and may be earlier.
 func (e *Engine) Deadline() mono.Time {
-	next := min(e.timers.next(), e.timeWait.deadline())
+	next := min(e.timers.next(), e.halfTimers.next(), e.timeWait.deadline())
 	if e.ready.n > 0 {
 		if !e.tx.exhausted {
 			return e.now
@@ -143,6 +160,7 @@ func (e *Engine) Deadline() mono.Time {
 // fireTimers gives those their turn whose time has come.
 func (e *Engine) fireTimers(now mono.Time) bool {
 	worked := e.endTimeWaits(now)
+	worked = e.fireHalves(now) || worked
 	for c := e.timers.pop(now); c != nil; c = e.timers.pop(now) {
 		if at := c.deadline(); at > now {
 			e.timers.schedule(c, at) // the deadline has moved since
@@ -216,7 +234,7 @@ func (e *Engine) freeKey(local, remote netip.AddrPort) (flowKey, error) {
 }
 
 func (e *Engine) taken(key *flowKey) bool {
-	return e.flows.get(key) != nil || e.timeWait.table.get(key) != nil
+	return e.flows.get(key) != nil || e.halves.get(key) != nil || e.timeWait.table.get(key) != nil
 }
 
 // add makes c one of ours, and has it served.
@@ -247,11 +265,6 @@ func (e *Engine) bury(c *Conn) {
 		return
 	}
 	e.remove(c, true)
-	if l := c.listener; l != nil {
-		l.halfOpen--
-		c.listener = nil
-		c.recv.Shut() // nobody has got to know of it
-	}
 	if c.claim != nil {
 		c.claim.Release()
 		c.claim = nil
@@ -269,10 +282,7 @@ func (e *Engine) Conns(f func(c *Conn)) {
 // Stats returns a copy of the counters. For the worker.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.Conns, s.TimeWaits, s.Listeners = e.flows.n, e.timeWait.table.n, len(e.listeners)
-	for _, l := range e.listeners {
-		s.HalfOpen += l.halfOpen
-	}
+	s.Conns, s.HalfOpen, s.TimeWaits, s.Listeners = e.flows.n, e.halves.n, e.timeWait.table.n, len(e.listeners)
 	return s
 }
 

@@ -104,6 +104,12 @@ func (e *Engine) tcpIn(now mono.Time, frame []byte, forwarded bool) {
 		e.connIn(now, c, in)
 		return
 	}
+	if e.halves.n > 0 {
+		if h := e.halves.get(&in.key); h != nil {
+			e.halfIn(now, h, in)
+			return
+		}
+	}
 	if e.timeWait.table.n > 0 {
 		if tw := e.timeWait.table.get(&in.key); tw != nil {
 			e.timeWaitIn(now, tw, in)
@@ -134,10 +140,6 @@ func (e *Engine) checksumOK(p *wire.Packet) bool {
 
 // connIn hands a segment to its connection.
 func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
-	if c.acceptBlocked(&in.seg) {
-		e.stats.Drop.AcceptQueue++
-		return
-	}
 	if in.seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN && c.tcp.CanReuse(&in.seg) {
 		// TIME-WAIT, and the application has not closed it yet. It has all its data.
 		if l := e.listening(in.ip.Dst, in.key.lport); l != nil && !l.cfg.Acceptor.Full() {
@@ -146,17 +148,11 @@ func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
 			e.notify(c)
 			e.bury(c)
 			e.stats.TimeWaitReused++
-			e.accept(now, l, in, &r)
+			e.request(now, l, in, &r)
 			return
 		}
 	}
 	c.input(now, &in.seg)
-	if c.listener != nil && c.tcp.State().Synchronized() {
-		// At once, not when it is served: the next handshake of this batch must see whether
-		// the accept queue still has room.
-		c.publish()
-		e.opened(c)
-	}
 }
 
 // strangerIn handles a segment that belongs to no connection.

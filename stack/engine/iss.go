@@ -24,6 +24,7 @@ const (
 	purposePort
 	purposeSeed
 	purposeHash
+	purposeCookie
 )
 
 // sum is SipHash-2-4 over five words of 64 bits.
@@ -63,13 +64,16 @@ func sipRound(v0, v1, v2, v3 uint64) (a, b, c, d uint64) {
 }
 
 // secrets derives the numbers of a connection from its addresses and ports.
-type secrets struct{ iss, timestamp, port, seed sipKey }
+type secrets struct{ iss, timestamp, port, seed, cookies sipKey }
 
 func newSecrets(key sipKey) secrets {
 	derive := func(purpose uint64) sipKey {
 		return sipKey{key.sum([5]uint64{purpose, 1}), key.sum([5]uint64{purpose, 2})}
 	}
-	return secrets{derive(purposeISS), derive(purposeTimestamp), derive(purposePort), derive(purposeSeed)}
+	return secrets{
+		derive(purposeISS), derive(purposeTimestamp), derive(purposePort), derive(purposeSeed),
+		derive(purposeCookie),
+	}
 }
 
 // initialSequence is ISN = M + F(localip, localport, remoteip, remoteport, secretkey), with

@@ -31,7 +31,7 @@ type Acceptor interface {
 }
 
 // BacklogDefault is how many connections of a listener may be half open, as Linux's
-// net.core.somaxconn has it. With 3 KiB each a flood of SYNs costs 12 MiB.
+// net.core.somaxconn has it. With 200 octets each a flood of SYNs costs 1 MiB.
 const BacklogDefault = 4096
 
 // ListenConfig says how to listen.
@@ -39,7 +39,8 @@ type ListenConfig struct {
 	// Local is the address and port. The zero address is the wildcard of both families,
 	// 0.0.0.0 and :: are those of one.
 	Local netip.AddrPort
-	// Backlog is the most connections that may be half open: BacklogDefault if 0.
+	// Backlog is the most connections that may be half open: BacklogDefault if 0. What comes
+	// beyond gets a SYN cookie, see Config.Cookies.
 	Backlog int
 	// Options are those of the connections. Claim is acquired for each of them.
 	Options  Options
@@ -50,6 +51,7 @@ type ListenConfig struct {
 type Listener struct {
 	cfg      ListenConfig
 	eng      *Engine
+	tcp      *tcp.Config // of its connections
 	halfOpen int
 	closed   bool
 }
@@ -72,10 +74,7 @@ func (e *Engine) Listen(cfg ListenConfig) (*Listener, error) {
 	if cfg.Backlog <= 0 {
 		cfg.Backlog = BacklogDefault
 	}
-	if cfg.Options.TCP != nil {
-		cfg.Options.TCP = e.tcpConfig(&cfg.Options)
-	}
-	l := &Listener{cfg: cfg, eng: e}
+	l := &Listener{cfg: cfg, eng: e, tcp: e.tcpConfig(&cfg.Options)}
 	e.listeners[key] = l
 	return l, nil
 }
@@ -88,14 +87,8 @@ func (l *Listener) Close(now mono.Time) {
 	}
 	l.closed = true
 	delete(l.eng.listeners, listenKey{l.cfg.Local.Addr(), l.cfg.Local.Port()})
-	if l.halfOpen == 0 {
-		return
-	}
-	for _, c := range l.eng.flows.all() {
-		if c.listener == l {
-			c.tcp.Abort(now)
-			l.eng.touch(c)
-		}
+	if l.halfOpen > 0 {
+		l.eng.abortHalves(now, l)
 	}
 }
 
@@ -125,58 +118,48 @@ func (e *Engine) listen(now mono.Time, l *Listener, in *inbound) {
 	case seg.Flags&wire.RST != 0:
 		e.stats.Drop.NotSYN++
 	case seg.Flags&wire.ACK != 0:
-		e.replyReset(now, in)
+		if !e.cookieIn(now, l, in) {
+			e.replyReset(now, in)
+		}
 	case seg.Flags&(wire.SYN|wire.FIN) != wire.SYN:
 		// SYN with FIN is of no use but to slip through filters.
 		e.stats.Drop.NotSYN++
 	case l.cfg.Acceptor.Full():
-		e.stats.Drop.AcceptQueue++
-	case l.halfOpen >= l.cfg.Backlog:
-		e.stats.Drop.Backlog++
+		e.overflow()
 	case e.flows.n >= e.cfg.ConnsMax:
+		e.stats.ListenDrops++
 		e.stats.Drop.ConnsMax++
+	case e.cfg.Cookies == CookiesAlways:
+		e.sendCookie(now, l, in)
+	case !e.roomForHalf(l, &in.key):
+		e.requestsFull(now, l, in)
 	default:
-		e.accept(now, l, in, nil)
+		e.request(now, l, in, nil)
 	}
 }
 
-// accept makes a half-open connection. reused is the connection in TIME-WAIT whose place it
-// takes, or nil.
-func (e *Engine) accept(now mono.Time, l *Listener, in *inbound, reused *reusable) {
-	o := &l.cfg.Options
-	c := e.newConn(in.key, o)
-	c.listener = l
-	w := &c.way
-	w.vlan = in.eth.VLAN
-	w.fromMAC, w.toMAC, w.hasMAC = in.eth.Dst, in.eth.Src, true
-	e.route(now, c)
-	p := c.params(now)
-	if reused != nil {
-		p.ISS = laterISS(p.ISS, reused.nextISS)
-	}
-	if c.claim != nil {
-		c.claim.Acquire()
-	}
-	c.tcp.Accept(now, e.tcpConfig(o), p, &in.seg)
-	c.apply(now, o)
-	l.halfOpen++
-	e.add(c)
+// roomForHalf says whether one more connection may be half open: of the listener, of all, and
+// of its peer's address.
+func (e *Engine) roomForHalf(l *Listener, k *flowKey) bool {
+	return l.halfOpen < l.cfg.Backlog && e.halves.n < e.cfg.HalfOpenMax && !e.sources.full(k)
 }
 
-// opened is called when the handshake of c is complete.
-func (e *Engine) opened(c *Conn) {
-	l := c.listener
-	if l == nil {
+// requestsFull handles a SYN for which there is no room.
+func (e *Engine) requestsFull(now mono.Time, l *Listener, in *inbound) {
+	if e.cfg.Cookies == CookiesNever {
+		e.stats.TCPReqQFullDrop++
+		e.stats.ListenDrops++
+		e.stats.Drop.Backlog++
 		return
 	}
-	c.listener = nil
-	l.halfOpen--
-	l.cfg.Acceptor.Accept(c)
+	e.stats.TCPReqQFullDoCookies++
+	e.sendCookie(now, l, in)
 }
 
-// acceptBlocked says whether seg would complete the handshake of a connection for which the
-// accept queue has no room.
-func (c *Conn) acceptBlocked(seg *wire.Segment) bool {
-	return c.listener != nil && seg.Flags&wire.ACK != 0 && seg.Flags&wire.RST == 0 &&
-		c.tcp.State() == tcp.StateSynReceived && c.listener.cfg.Acceptor.Full()
+// overflow counts a SYN, or the last ACK of a handshake, that is dropped because the accept
+// queue is full.
+func (e *Engine) overflow() {
+	e.stats.ListenOverflows++
+	e.stats.ListenDrops++
+	e.stats.Drop.AcceptQueue++
 }

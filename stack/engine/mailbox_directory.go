@@ -1,6 +1,9 @@
 package engine
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Directory knows which engine owns a flow, for the stacks of NICs with several queues: a
 // packet may arrive on another queue than its connection was made on, because the NIC, or
@@ -8,6 +11,8 @@ import "sync"
 // Engines share one; with a single queue there is none.
 type Directory struct {
 	shards [directoryShards]directoryShard
+	// cookieAt is when a SYN cookie was last sent: its ACK may come on any queue.
+	cookieAt atomic.Int64
 }
 
 // directoryShards keeps workers out of each other's way: more than there are queues.

@@ -263,7 +263,7 @@ func TestTimeWaitReuse(t *testing.T) {
 	if s := p.want(wire.SYN | wire.ACK); !ack.Less(s.SEQ) {
 		t.Errorf("the new ISS %d is not beyond the old connection's %d", s.SEQ, ack)
 	}
-	if s := p.h.e.Stats(); s.TimeWaitReused != 1 || s.Conns != 1 || s.TimeWaits != 0 {
+	if s := p.h.e.Stats(); s.TimeWaitReused != 1 || s.HalfOpen != 1 || s.TimeWaits != 0 {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -293,7 +293,7 @@ func TestTimeWaitMax(t *testing.T) {
 // TestBacklog: SYNs beyond the backlog are dropped; half-open connections time out and leave
 // nothing.
 func TestBacklog(t *testing.T) {
-	p := newPeer(t, Config{})
+	p := newPeer(t, Config{Cookies: CookiesNever})
 	l, err := p.h.e.Listen(ListenConfig{
 		Local: netip.AddrPortFrom(netip.Addr{}, 80), Acceptor: p.h, Backlog: 2, Options: Options{Claim: p.h},
 	})
@@ -303,14 +303,22 @@ func TestBacklog(t *testing.T) {
 	for i := range 5 {
 		p.send(wire.Segment{SrcPort: uint16(2000 + i), SEQ: 1, Flags: wire.SYN})
 	}
-	if s := p.h.e.Stats(); s.HalfOpen != 2 || s.Drop.Backlog != 3 || p.h.claims != 2 {
-		t.Errorf("got %d half open, %d dropped, %d claims, want 2, 3, 2", s.HalfOpen, s.Drop.Backlog, p.h.claims)
+	if s := p.h.e.Stats(); s.HalfOpen != 2 || s.Drop.Backlog != 3 || s.TCPReqQFullDrop != 3 || s.ListenDrops != 3 {
+		t.Errorf("got %d half open, %d dropped, want 2, 3", s.HalfOpen, s.Drop.Backlog)
+	}
+	for range 2 {
+		p.want(wire.SYN | wire.ACK)
 	}
 	p.sleep(5 * time.Minute)
-	if s := p.h.e.Stats(); s.HalfOpen != 0 || s.Conns != 0 || p.h.claims != 0 {
-		t.Errorf("after 5 minutes %d are half open, %d claims", s.HalfOpen, p.h.claims)
+	if s := p.h.e.Stats(); s.HalfOpen != 0 || s.TCPReqTimeouts != 2 || len(p.h.e.halfTimers.heap) != 0 {
+		t.Errorf("after 5 minutes %d are half open, %d timed out, want 0, 2", s.HalfOpen, s.TCPReqTimeouts)
 	}
+	repeated := 0
 	for _, ok := p.recv(); ok; _, ok = p.recv() {
+		repeated++
+	}
+	if repeated != 2*5 {
+		t.Errorf("our SYN and ACK was repeated %d times, want %d", repeated, 2*5)
 	}
 	// Closing the listener aborts what is half open.
 	p.send(wire.Segment{SEQ: 1, Flags: wire.SYN})
@@ -318,7 +326,7 @@ func TestBacklog(t *testing.T) {
 	l.Close(p.now)
 	p.settle()
 	p.want(wire.RST | wire.ACK)
-	if s := p.h.e.Stats(); s.Conns != 0 {
+	if s := p.h.e.Stats(); s.HalfOpen != 0 {
 		t.Errorf("%d connections are left", s.Conns)
 	}
 }

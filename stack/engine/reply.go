@@ -9,8 +9,9 @@ import (
 	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
-// reply is a segment that no connection sends: an RST to a stranger, or an ACK on behalf of
-// one in TIME-WAIT. It goes back where the packet came from, without asking for a route.
+// reply is a segment that no connection sends: an RST to a stranger, an ACK on behalf of one
+// in TIME-WAIT, which go back where the packet came from without asking for a route, or what
+// a half-open connection owes.
 type reply struct {
 	eth      wire.EthHeader
 	src, dst netip.Addr
@@ -85,6 +86,23 @@ func (e *Engine) replyReset(now mono.Time, in *inbound) {
 	}
 	e.stats.ResetsSent++
 	e.stats.TCP.OutRsts++
+}
+
+// replyWith prepares the segment in b, a header without data, on behalf of a half-open
+// connection. If there are too many replies it is lost: it will be repeated.
+func (e *Engine) replyWith(k *flowKey, back wire.EthHeader, b []byte) {
+	r := &e.replies
+	if r.n == len(r.buf) {
+		e.stats.Drop.ReplyLimit++
+		return
+	}
+	a := &r.buf[r.n]
+	*a = reply{eth: back, src: k.localAddr().Addr(), dst: k.remoteAddr().Addr()}
+	if wire.ParseTCP(b, &a.seg) != nil {
+		panic("BUG: engine: the core wrote a header that does not parse")
+	}
+	a.seg.Payload = nil
+	r.n++
 }
 
 // sendReplies sends what was prepared. A reply for which there is no frame is dropped: the

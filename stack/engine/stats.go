@@ -20,6 +20,14 @@ type Stats struct {
 	RoutesHeld           uint64 // output put off until the neighbour is known
 	ICMPPathMTU          uint64 // believed
 	ICMPUnreachable      uint64 // believed
+	ListenOverflows      uint64 // SYN or its last ACK, but the accept queue is full
+	ListenDrops          uint64 // SYN or its last ACK dropped, for whatever reason
+	TCPReqQFullDoCookies uint64 // SYN beyond the half-open connections there may be: a cookie
+	TCPReqQFullDrop      uint64 // likewise, and dropped
+	TCPReqTimeouts       uint64 // half-open connections given up
+	SyncookiesSent       uint64
+	SyncookiesRecv       uint64 // good ones that came back
+	SyncookiesFailed     uint64 // ACKs, while cookies were out, that acknowledge none
 	HalfOpen, Conns      int    // at this moment
 	TimeWaits, Listeners int    // at this moment
 }

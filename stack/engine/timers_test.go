@@ -9,7 +9,7 @@ import (
 
 // TestTimers compares the heap to a search over all entries.
 func TestTimers(t *testing.T) {
-	var h timers
+	var h timers[*Conn]
 	rng := rand.New(rand.NewPCG(3, 4))
 	conns := make([]*Conn, 300)
 	at := make(map[*Conn]mono.Time)
@@ -56,7 +56,7 @@ func TestTimers(t *testing.T) {
 
 // BenchmarkTimers moves one deadline after another among 100,000 that are armed.
 func BenchmarkTimers(b *testing.B) {
-	var h timers
+	var h timers[*Conn]
 	conns := make([]*Conn, 100_000)
 	for i := range conns {
 		conns[i] = &Conn{timerPos: unscheduled}

@@ -108,12 +108,12 @@ func (e *Engine) endTimeWaits(now mono.Time) bool {
 func (e *Engine) timeWaitIn(now mono.Time, r *resting, in *inbound) {
 	if r.tw.CanReuse(&in.seg) {
 		l := e.listening(in.ip.Dst, in.key.lport)
-		if l != nil && !l.cfg.Acceptor.Full() && l.halfOpen < l.cfg.Backlog {
+		if l != nil && !l.cfg.Acceptor.Full() && e.roomForHalf(l, &in.key) {
 			next := reusable{nextISS: r.tw.NextISS()}
 			e.wakeResting(r)
 			e.stats.TimeWaitReused++
 			e.stats.TCP.TWRecycled++
-			e.accept(now, l, in, &next)
+			e.request(now, l, in, &next)
 			return
 		}
 	}

@@ -20,6 +20,7 @@ type counters struct {
 	challenges           int
 	persist              uint // back-off of the persist timer
 	finAcked             bool
+	unmeasured           bool // our SYN and ACK was a cookie: it gives no round trip
 	passive              bool
 }
 

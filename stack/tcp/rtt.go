@@ -85,6 +85,9 @@ const rtoAfterSYNLoss = 3 * time.Second
 // re-initialized to 3 seconds when data transmission begins."
 // https://www.rfc-editor.org/rfc/rfc6298.html#section-5 (5.7)
 func (c *Conn) handshakeRTT(now mono.Time, seg *wire.Segment) {
+	if c.count.unmeasured {
+		return
+	}
 	hasEcr := c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0
 	r := c.takeRTT(now, c.snd.sentAt, c.count.synResent == 0, seg.Opt.TSEcr, hasEcr)
 	if r == 0 {
