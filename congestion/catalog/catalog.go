@@ -38,7 +38,7 @@ type Option struct {
 
 // String is the option in a line, as it is listed.
 func (o Option) String() string {
-	return fmt.Sprintf("%s=%s: %s (default %s)", o.Name, o.Values, o.About, o.Default)
+	return fmt.Sprintf("%s: %s; %s, default %s", o.Name, o.About, o.Values, o.Default)
 }
 
 // Table is a list of algorithms. The first is the one to use when nothing is said.

@@ -121,10 +121,13 @@ func (a *app) root() *cobra.Command {
 		Use:   "millrace",
 		Short: "A user-space TCP stack for Linux NICs, through XDP and AF_XDP",
 		Long: `Millrace is a user-space TCP stack. An XDP program takes the flows that millrace
-claims off the NIC; everything else stays with the kernel.`,
-		Example: `  millrace serve http --nic eth0 --listen :8080 --root /srv/www
-  millrace get http://192.0.2.1/file -o file
-  millrace iperf3 -s`,
+claims off the NIC; everything else stays with the kernel. What opens a NIC takes root, or
+CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; "millrace demo" shows it without a NIC, and
+"millrace sim" and "--stack kernel" need no privilege.`,
+		Example: `  sudo millrace demo
+  sudo millrace serve http --nic eth0 --listen :8080 --root /srv/www
+  sudo millrace get --nic eth0 http://192.0.2.1/file -o file
+  millrace sim --link rate=20mbit,rtt=50ms --flows 4`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	})
@@ -147,6 +150,7 @@ claims off the NIC; everything else stays with the kernel.`,
 // group makes a command that only has commands below it.
 func group(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
+	cmd.DisableFlagsInUseLine = true // it has none but --help
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			return unknownCommand(cmd, args[0])

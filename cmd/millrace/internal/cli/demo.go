@@ -31,7 +31,7 @@ machine's own interfaces are never touched. It takes root and about half a minut
 		Args: arguments(0, ""),
 	}
 	asJSON := cmd.Flags().Bool("json", false, "print one object")
-	d := cmd.Flags().Duration("time", demo.TimeDefault, "how long to measure, all measurements together")
+	d := cmd.Flags().Duration("time", demo.TimeDefault, "how long to measure, all measurements together, `DUR`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *d < demoTimeMin || *d > bench.TimeMax {
 			return usagef("--time %v is not from %v to %v", *d, demoTimeMin, bench.TimeMax)

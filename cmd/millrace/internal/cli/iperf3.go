@@ -37,7 +37,7 @@ var clientOnly = []string{"time", "bytes", "blockcount", "length", "window", "bi
 
 func (a *app) iperf3Command() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "iperf3 -s | iperf3 -c HOST",
+		Use:   "iperf3 {-s | -c HOST}",
 		Short: "Measure throughput; a stock iperf3 3.x can be the other end",
 		Example: `  millrace iperf3 -s --nic eth0
   millrace iperf3 -c 192.0.2.1 -t 5 -P 4 -R -J`,
@@ -48,23 +48,23 @@ func (a *app) iperf3Command() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVarP(&o.server, "server", "s", false, "serve tests")
 	f.StringVarP(&o.client, "client", "c", "", "run a test with the server `HOST`")
-	f.Uint16VarP(&o.port, "port", "p", iperf3.DefaultPort, "port of the server")
+	f.Uint16VarP(&o.port, "port", "p", iperf3.DefaultPort, "`PORT` of the server")
 	f.BoolVarP(&o.asJSON, "json", "J", false, "print iperf3's JSON")
-	f.Float64VarP(&o.every, "interval", "i", 1, "seconds between reports, 0 for none")
+	f.Float64VarP(&o.every, "interval", "i", 1, "`SECONDS` between reports, 0 for none")
 	f.BoolVarP(&o.oneOff, "one-off", "1", false, "serve one test, then end")
-	f.IntVarP(&o.seconds, "time", "t", 10, "seconds to send for")
+	f.IntVarP(&o.seconds, "time", "t", 10, "`SECONDS` to send for")
 	f.StringVarP(&o.bytes, "bytes", "n", "", "octets to send in place of -t, `N[KMG]`")
 	f.StringVarP(&o.blocks, "blockcount", "k", "", "blocks to send in place of -t, `N[KMG]`")
 	f.StringVarP(&o.length, "length", "l", "128K", "length of a block, `N[KMG]`")
 	f.StringVarP(&o.window, "window", "w", "", "socket buffers where the stack has them, `N[KMG]`")
 	f.StringVarP(&o.bitrate, "bitrate", "b", "", "bits a second each stream sends, `N[KMG]`")
 	f.StringVarP(&o.congestion, "congestion", "C", "", "congestion control `NAME` of the test: the server is asked for it, and it is ours where millrace has it (default: that of --cc)")
-	f.IntVarP(&o.parallel, "parallel", "P", 1, "streams each way")
+	f.IntVarP(&o.parallel, "parallel", "P", 1, "`N` streams each way")
 	f.BoolVarP(&o.reverse, "reverse", "R", false, "the server sends")
 	f.BoolVar(&o.bidir, "bidir", false, "both send")
 	f.BoolVarP(&o.noDelay, "no-delay", "N", false, "send small segments at once")
-	f.IntVarP(&o.omit, "omit", "O", 0, "seconds at the start that do not count")
-	f.StringVarP(&o.title, "title", "T", "", "name of the test, sent to the server")
+	f.IntVarP(&o.omit, "omit", "O", 0, "`SECONDS` at the start that do not count")
+	f.StringVarP(&o.title, "title", "T", "", "`NAME` of the test, sent to the server")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case o.server == (o.client != ""):

@@ -28,19 +28,19 @@ func (a *app) labCommand() *cobra.Command {
 
 // nameFlag adds --name.
 func nameFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("name", lab.DefaultName, "which lab; several can be up")
+	return cmd.Flags().String("name", lab.DefaultName, "`NAME` of the lab; several can be up")
 }
 
 func (a *app) labUp() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "up [--name N] [--mtu M] [--queues Q]",
+		Use:     "up",
 		Short:   "Make the lab: 10.77.0.1/24 + fd77::1/64 and 10.77.0.2/24 + fd77::2/64",
 		Example: "  millrace lab up --mtu 9000 --queues 2",
 		Args:    arguments(0, ""),
 	}
 	name := nameFlag(cmd)
-	mtu := cmd.Flags().Int("mtu", lab.DefaultMTU, "MTU of the link, octets")
-	queues := cmd.Flags().Int("queues", 1, "receive and transmit queues of each end")
+	mtu := cmd.Flags().Int("mtu", lab.DefaultMTU, "MTU of the link, `OCTETS`")
+	queues := cmd.Flags().Int("queues", 1, "`Q` receive and transmit queues of each end")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		if *mtu < 1 || *queues < 1 {
 			return usagef("--mtu and --queues are at least 1")
@@ -57,7 +57,7 @@ func (a *app) labUp() *cobra.Command {
 
 func (a *app) labDown() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "down [--name N]",
+		Use:     "down",
 		Short:   "Remove the lab; that there is none is no error",
 		Example: "  millrace lab down",
 		Args:    arguments(0, ""),
@@ -69,12 +69,12 @@ func (a *app) labDown() *cobra.Command {
 
 func (a *app) labStatus() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "status [--name N]",
+		Use:     "status",
 		Short:   "List the labs that are up",
 		Example: "  millrace lab status --json",
 		Args:    arguments(0, ""),
 	}
-	name := cmd.Flags().String("name", "", "only this lab; not up is an error then")
+	name := cmd.Flags().String("name", "", "only the lab `NAME`; not up is an error then")
 	asJSON := cmd.Flags().Bool("json", false, "print an array of labs")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		labs, err := findLabs(*name)
@@ -167,9 +167,10 @@ func (a *app) printLabs(labs []*lab.Lab) {
 
 func (a *app) labExec() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "exec a|b -- CMD…",
+		Use:   "exec [--name NAME] a|b -- CMD...",
 		Short: "Run a program in one of the namespaces and end with its exit status",
 		Example: `  millrace lab exec a -- ip address
+  millrace lab exec a -- millrace serve echo --nic veth-a --listen :7
   millrace lab exec b -- ping -c1 10.77.0.1`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 || args[0] != "a" && args[0] != "b" {

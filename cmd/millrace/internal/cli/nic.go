@@ -41,13 +41,13 @@ func (a *app) nicFlags(cmd *cobra.Command) *nic {
 		stack: choice{value: "millrace", of: []string{"millrace", "kernel"}},
 	}
 	f := cmd.Flags()
-	f.StringVar(&n.name, "nic", "", "interface `IF`; only claimed flows leave the kernel (default: the one with a default route)")
+	f.StringVar(&n.name, "nic", "", "interface `IF`; what millrace does not claim stays with the kernel (default: the one with a default route)")
 	f.StringVar(&n.cc, "cc", "", "congestion control `NAME`, or with options NAME?k=v&k=v, see millrace cc list (default "+catalog.Default+")")
-	f.Var(&n.mode, "mode", "AF_XDP and XDP mode, auto takes the best that works: auto|zerocopy|copy|generic")
-	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, 0 for all")
-	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps, inf for always (default: as measured best)")
+	f.Var(&n.mode, "mode", "how frames pass: auto|zerocopy|copy|generic; auto takes the best that works and says which")
+	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
+	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps: a duration such as 50us, or inf (default 0s, as measured best)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
-	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics and pprof on `ADDR` of the kernel's network")
+	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics (/metrics) and pprof (/debug/pprof/) on `ADDR` of the kernel's network")
 	f.Var(&n.stack, "stack", "TCP to run on, kernel for comparison: millrace|kernel")
 	f.BoolVarP(&n.verbose, "verbose", "v", false, "debug log")
 	return n

@@ -40,8 +40,8 @@ func (a *app) httpCommand() *cobra.Command {
 	}
 	n := a.nicFlags(cmd)
 	var listen address
-	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all")
-	dir := cmd.Flags().String("root", "", "directory to serve; nothing outside of it is, whatever links say")
+	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
+	dir := cmd.Flags().String("root", "", "directory `DIR` to serve; nothing outside of it is, whatever links say")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "listen", "root"); err != nil {
 			return err
@@ -92,9 +92,9 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler)
 	}
 	n := a.nicFlags(cmd)
 	var listen address
-	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all")
+	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
 	asJSON := cmd.Flags().Bool("json", false, "print one object for each closed connection")
-	limit := cmd.Flags().Int("limit", service.ConnsMax, "connections at once; more wait to be accepted")
+	limit := cmd.Flags().Int("limit", service.ConnsMax, "`N` connections at once; more wait to be accepted")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "listen"); err != nil {
 			return err
@@ -131,9 +131,9 @@ TCP. A half-close is passed on as a half-close, a reset as a reset.`,
 	}
 	n := a.nicFlags(cmd)
 	var listen address
-	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all")
+	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
 	to := cmd.Flags().String("to", "", "where to connect to over the kernel's network, `HOST:PORT`")
-	limit := cmd.Flags().Int("limit", service.ConnsMax, "connections at once; more wait to be accepted")
+	limit := cmd.Flags().Int("limit", service.ConnsMax, "`N` connections at once; more wait to be accepted")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "listen", "to"); err != nil {
 			return err

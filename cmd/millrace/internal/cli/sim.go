@@ -26,7 +26,7 @@ type simulation struct {
 
 func (a *app) simCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "sim --link SPEC",
+		Use:   "sim [--link SPEC]",
 		Short: "Run the stack in virtual time: flows over one bottleneck",
 		Long: `Sim runs the production stack, unchanged, in virtual time: flows that always have
 something to send, from one host to another, over one link.
@@ -40,7 +40,10 @@ A link is key=value, separated by commas. rate (or trace) and rtt are required:
   ecn=ce-threshold:1ms   mark ECN-capable packets that waited for longer
   trace=FILE     in place of rate: milliseconds at which a packet may leave, one a line
 
-The same seed gives the same packets at the same times, and the same digest.`,
+The same seed gives the same packets at the same times, and the same digest.
+
+--csv writes a file for each flow: t in seconds; cwnd, ssthresh, inflight, delivered and
+queue in octets; srtt, minrtt and rto in milliseconds.`,
 		Example: `  millrace sim --link rate=20mbit,rtt=50ms,queue=1bdp --flows 4
   millrace sim --link rate=100mbit,rtt=20ms,loss=0.001 --time 10m --json
   millrace sim --link rate=10mbit,rtt=40ms --csv out`,
@@ -49,12 +52,13 @@ The same seed gives the same packets at the same times, and the same digest.`,
 	var o simulation
 	f := cmd.Flags()
 	f.StringVar(&o.link, "link", sim.LinkDefault, "the bottleneck, `SPEC`")
-	f.StringSliceVar(&o.cc, "cc", []string{catalog.Default}, "congestion control `NAME[,…]`, see millrace cc list; of several, flow i runs the i-th, cyclic")
-	f.IntVar(&o.flows, "flows", 0, "how many flows; 0 is one for each name of --cc")
-	f.DurationVar(&o.time, "time", time.Minute, "virtual time")
-	f.Uint64Var(&o.seed, "seed", 1, "of all chance")
+	f.StringSliceVar(&o.cc, "cc", []string{catalog.Default}, "congestion control `NAME,...`, see millrace cc list; of several, flow i runs the i-th, cyclic")
+	f.Lookup("cc").DefValue = catalog.Default // without the brackets of a list
+	f.IntVar(&o.flows, "flows", 0, "`N` flows; 0 is one for each name of --cc")
+	f.DurationVar(&o.time, "time", time.Minute, "virtual time to simulate, `DUR`")
+	f.Uint64Var(&o.seed, "seed", 1, "seed `S` of all chance")
 	f.BoolVar(&o.asJSON, "json", false, "print one object")
-	f.StringVar(&o.csv, "csv", "", "write a file for each flow into `DIR`: t in seconds; cwnd, ssthresh, inflight, delivered and queue in octets; srtt, minrtt and rto in milliseconds")
+	f.StringVar(&o.csv, "csv", "", "write a file for each flow into `DIR`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.simulate(cmd.Context(), &o) }
 	return cmd
 }
