@@ -66,7 +66,7 @@ type Config struct {
 	// takes 2048 and then splits every frame over 1024 octets in two, without a sign.
 	FrameSize int
 	// RXRing and TXRing are the sizes of the socket's receive and transmit rings, powers
-	// of two from 64 to 32768. Default 2048 and 1024.
+	// of two from 64 to 32768. Default 4096 and 1024.
 	RXRing, TXRing int
 	// HWRing is the size of the hardware's receive ring, which in zero-copy mode holds
 	// frames of this socket. Default 0, right for copy mode.
@@ -92,7 +92,7 @@ type Config struct {
 // withDefaults checks c and fills in what is zero. hardware says that a real device is
 // below, mtu is its MTU.
 func (c Config) withDefaults(hardware bool, mtu int) (Config, error) {
-	setDefault(&c.RXRing, 2048)
+	setDefault(&c.RXRing, 4096)
 	setDefault(&c.TXRing, 1024)
 	setDefault(&c.TXFrames, c.TXRing)
 	setDefault(&c.RXFrames, c.HWRing+c.RXRing)
