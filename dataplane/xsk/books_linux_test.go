@@ -272,7 +272,7 @@ func TestConfig(t *testing.T) {
 		want     func(Config) bool // nil: an error
 	}{
 		{"default", Config{}, false, 1500, func(c Config) bool {
-			return c.FrameSize == 2048 && c.RXRing == 2048 && c.RXFrames == 2048 && c.TXFrames == 1024 && c.fillRing() == 2048
+			return c.FrameSize == 2048 && c.RXRing == 4096 && c.RXFrames == 4096 && c.TXFrames == 1024 && c.fillRing() == 4096
 		}},
 		{"hardware might be igb", Config{}, true, 1500, func(c Config) bool { return c.FrameSize == 4096 }},
 		{"hardware in copy mode", Config{Mode: Copy}, true, 1500, func(c Config) bool { return c.FrameSize == 2048 }},
