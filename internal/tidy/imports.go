@@ -42,9 +42,15 @@ var table = []row{
 		},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},
+	// What a socket does, without waiting: for the shell, and for whoever plays scripts.
+	{
+		dir:   "stack/socket",
+		may:   []string{"mono", "stack/queue", "stack/tcp", "stack/engine", "congestion/..."},
+		never: []string{"dataplane/xsk", "loader/...", "bpf"},
+	},
 	{
 		dir:   "stack",
-		may:   []string{"mono", "stack/queue", "stack/engine", "congestion/...", "dataplane"},
+		may:   []string{"mono", "stack/queue", "stack/engine", "stack/socket", "congestion/...", "dataplane"},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},
 
@@ -76,6 +82,15 @@ var table = []row{
 		may: []string{
 			"mono", "stack/seq", "stack/wire", "stack/queue", "stack/tcp", "stack/engine", "congestion/...",
 			"dataplane", "dataplane/pipe", "dataplane/fault", "dataplane/pcap", "sim/...",
+		},
+		never: []string{"dataplane/xsk", "loader/...", "bpf"},
+	},
+	// The player of scripts is the application and the peer of an engine.
+	{
+		dir: "internal/transcript",
+		may: []string{
+			"internal/pktdrill", "mono", "stack/seq", "stack/wire", "stack/tcp", "stack/engine", "stack/socket",
+			"congestion/...", "dataplane",
 		},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},

@@ -34,8 +34,15 @@ type Config struct {
 	// (RFC 9293, section 3.8.6.3). More saves packets and slows senders that count ACKs.
 	AckEvery int
 
+	// MSS bounds the payload of segments either way, as TCP_MAXSEG does; 0 is what the path
+	// carries.
+	MSS int
 	// InitialWindow is the initial congestion window in segments; 0 is RFC 6928.
 	InitialWindow int
+
+	// NoIdleRestart keeps the window of a connection that was silent (Linux's
+	// tcp_slow_start_after_idle=0), where RFC 5681, section 4.1, takes it down.
+	NoIdleRestart bool
 
 	// Detector decides what is lost, for peers with SACK; Governor what is sent while in
 	// recovery. Without SACK both are those of RFC 6582.
@@ -115,6 +122,7 @@ const (
 // settings are what the application changes while the connection lives.
 type settings struct {
 	noDelay     bool
+	cork        bool
 	keepAlive   bool
 	keepIdle    time.Duration
 	keepEvery   time.Duration

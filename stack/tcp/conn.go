@@ -161,11 +161,14 @@ func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 		c.timers[i] = mono.Never
 	}
 	c.snd.UNA, c.snd.NXT = p.ISS, p.ISS
-	c.snd.mss = min(p.MSS, DefaultMSS)
+	c.snd.mss = min(c.p.MSS, DefaultMSS)
 	if !cfg.NoWindowScale {
 		c.rcv.shift = scaleFor(max(p.Recv.Limit(), p.RecvMax))
 	}
 	c.rcv.quick = quickACKs
+	if cfg.MSS > 0 {
+		c.p.MSS = min(p.MSS, cfg.MSS)
+	}
 	c.rtt.init(cfg)
 	c.life.openedAt, c.life.stalledAt = now, mono.Never
 	c.rcv.heardAt = now

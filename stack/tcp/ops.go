@@ -75,13 +75,39 @@ func (c *Conn) abort(cause Cause) {
 // Consumed says that the application has read: the peer hears of it if its window may grow
 // enough to matter.
 func (c *Conn) Consumed(now mono.Time) {
-	if c.state.receives() && c.p.Recv.UpdateDue() {
+	if c.state.receives() && c.updateDue() {
 		c.owe.update = true
 	}
 }
 
+// updateDue is the queue's rule of the same name, with the bound that the peer's lack of
+// window scaling sets: a window that cannot grow is no news.
+func (c *Conn) updateDue() bool {
+	left := c.rcv.edge.Sub(c.rcv.NXT)
+	return c.p.Recv.UpdateDue() && 0xffff<<c.rcv.shift >= 2*left
+}
+
 // SetNoDelay turns Nagle's algorithm off or on (RFC 9293, section 3.7.4).
-func (c *Conn) SetNoDelay(on bool) { c.opt.noDelay = on }
+func (c *Conn) SetNoDelay(on bool) {
+	c.opt.noDelay = on
+	if on && c.opt.cork && c.unsent() > 0 {
+		c.owe.override = true // once, even what is corked: as Linux does
+	}
+}
+
+// SetCork holds back, while it is on, what does not fill a segment; the persist timer, or a
+// FIN, sends it in the end, as with Linux's TCP_CORK.
+func (c *Conn) SetCork(on bool) { c.opt.cork = on }
+
+// SetQuickACK has the next segments acknowledged at once, or as company permits (Linux's
+// TCP_QUICKACK). What is owed already is sent when it is turned on.
+func (c *Conn) SetQuickACK(on bool) {
+	c.rcv.quick = 0
+	if on {
+		c.rcv.quick = quickACKs
+		c.owe.ack = c.owe.ack || c.timers[timerDelayedACK] != mono.Never
+	}
+}
 
 // SetKeepAlive turns keepalive on or off. A zero idle, interval or count keeps what is set:
 // at first two hours, 75 seconds, ten probes.

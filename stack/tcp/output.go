@@ -49,7 +49,7 @@ func (c *Conn) Output(now mono.Time, b []byte) int {
 		return c.putACK(now, b, c.rcv.NXT)
 	case c.owe.update:
 		c.owe.update = false
-		if c.p.Recv.UpdateDue() {
+		if c.updateDue() {
 			return c.putACK(now, b, c.rcv.NXT)
 		}
 	}
@@ -63,6 +63,8 @@ func (c *Conn) putRST(now mono.Time, b []byte) int {
 	seg := c.segment(c.owe.rstSEQ, wire.RST|wire.ACK)
 	if c.owe.rstBare {
 		seg.Flags, seg.ACK = wire.RST, 0
+	} else if c.rcv.tsOK {
+		c.putTimestamps(now, &seg.Opt)
 	}
 	c.owe.rst, c.owe.rstBare = false, false
 	return c.put(b, &seg)
@@ -171,6 +173,8 @@ func (c *Conn) put(b []byte, seg *wire.Segment) int {
 func (c *Conn) advertise(at seq.Num) uint16 {
 	r := &c.rcv
 	octets := r.edge.Sub(at)
+	unit := 1 << r.shift
+	field := (octets + unit - 1) >> r.shift
 	if at == r.NXT {
 		limit := c.p.Recv.Limit()
 		room := limit
@@ -180,12 +184,19 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 		if room-octets >= min(limit/2, max(r.segMax, c.snd.mss)) {
 			octets = room
 		}
+		// Rounded up to the scale, so that rounding takes nothing back. With segments smaller
+		// than a unit that adds up, an octet for each octet that comes; before it is much, it
+		// is rounded down, which takes back less than a unit (RFC 7323, section 2.4).
+		field = (octets + unit - 1) >> r.shift
+		if field<<r.shift-room > max(unit, limit/roundingMax) {
+			field = octets >> r.shift
+		}
 	}
-	// Rounded up to the scale, so that rounding takes nothing back; the excess is less than
-	// a unit of it.
-	unit := 1 << r.shift
-	field := min((octets+unit-1)>>r.shift, 0xffff)
+	field = min(field, 0xffff)
 	r.edge = seq.Max(r.edge, at.Add(field<<r.shift))
 	c.p.Recv.Offer(r.off + uint64(max(0, r.edge.Sub(r.NXT))))
 	return uint16(field)
 }
+
+// roundingMax: rounding the window up may offer a sixteenth more than the buffer holds.
+const roundingMax = 16

@@ -207,7 +207,7 @@ func (c *Conn) worthSending(n, room, unsent int) bool {
 	case n == room, c.owe.override:
 		return true
 	case n == unsent:
-		return c.opt.noDelay || c.board.len() == 0 || c.owe.fin
+		return !c.opt.cork && (c.opt.noDelay || c.board.len() == 0) || c.owe.fin
 	}
 	return n > 0 && 2*n >= c.snd.wndMax
 }

@@ -45,7 +45,10 @@ func (c *Conn) Tick(now mono.Time) {
 		c.onKeepalive(now)
 	}
 	if c.due(timerUser, now) {
-		c.giveUp()
+		// "Flush all queues, signal the user, delete the TCB": nothing is sent, for who did
+		// not hear the data would not hear an RST (RFC 9293, section 3.10.8).
+		c.p.Stats.TCPAbortOnTimeout++
+		c.end(TimedOut)
 	}
 	if c.due(timerClose, now) {
 		c.end(None)
@@ -194,7 +197,7 @@ func (c *Conn) onKeepalive(now mono.Time) {
 // restartAfterIdle takes the window down when nothing was sent for longer than an RTO: what
 // was learnt of the path is stale. https://www.rfc-editor.org/rfc/rfc5681.html#section-4.1
 func (c *Conn) restartAfterIdle(now mono.Time, idle time.Duration) {
-	if c.board.len() > 0 || idle <= c.rtt.rto || c.count.acked == 0 {
+	if c.cfg.NoIdleRestart || c.board.len() > 0 || idle <= c.rtt.rto || c.count.acked == 0 {
 		return
 	}
 	c.congestedIdle(now)

@@ -1,0 +1,185 @@
+// Package socket is what a stream socket does, without waiting: each call does what it can
+// at this moment and says by EAGAIN that it would have to wait. Who may block (package
+// stack, whose goroutines sleep at a gate, or a player of scripts, in which time is
+// virtual) calls again when the engine's events say so. There is no clock, goroutine or
+// lock here. Errors are the errnos of a Linux socket.
+package socket
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/tcp"
+)
+
+// OK is the errno of a call that succeeded.
+const OK syscall.Errno = 0
+
+// Stream is the socket's side of one connection. Read is for one goroutine at a time, and
+// so is Write; the rest is safe for concurrent use.
+type Stream struct {
+	c *engine.Conn
+
+	closed    atomic.Bool
+	readShut  atomic.Bool
+	writeShut atomic.Bool
+	reported  atomic.Bool // the error that ended the connection was taken
+}
+
+// Bind joins s to its connection, before anyone else knows s.
+func (s *Stream) Bind(c *engine.Conn) { s.c = c }
+
+// Conn returns the connection.
+func (s *Stream) Conn() *engine.Conn { return s.c }
+
+// Read moves into b what has arrived. 0 octets without an errno are the end of the peer's
+// data; EAGAIN is that nothing has arrived yet. What arrived before the connection broke is
+// read first, and its errno once: afterwards there is the end.
+func (s *Stream) Read(b []byte) (int, syscall.Errno) {
+	if s.closed.Load() {
+		return 0, syscall.EBADF
+	}
+	// What the status says of the data was true before it was stored: look at it first.
+	status := s.c.Status()
+	if n := s.c.Recv().Read(b); n > 0 {
+		if s.c.Recv().UpdateDue() {
+			s.c.PostRead()
+		}
+		return n, OK
+	}
+	switch {
+	case len(b) == 0, status.PeerFinished(), s.readShut.Load():
+		return 0, OK
+	case status.Gone():
+		return 0, s.TakeError()
+	}
+	return 0, syscall.EAGAIN
+}
+
+// Write appends as much of b as there is room for. EAGAIN is that there is none, or that
+// the handshake is not done.
+func (s *Stream) Write(b []byte) (int, syscall.Errno) {
+	status := s.c.Status()
+	switch {
+	case s.closed.Load():
+		return 0, syscall.EBADF
+	case status.Gone(), s.writeShut.Load():
+		if err := s.TakeError(); err != OK {
+			return 0, err
+		}
+		return 0, syscall.EPIPE
+	case !status.Open():
+		return 0, syscall.EAGAIN
+	}
+	n := s.c.Send().Write(b)
+	if n > 0 {
+		s.c.PostWrite()
+	}
+	if n == 0 && len(b) > 0 {
+		return 0, syscall.EAGAIN
+	}
+	return n, OK
+}
+
+// Shutdown ends one direction, or both. The other end of a connection that is being made is
+// not there yet: it is given up, as Linux does.
+func (s *Stream) Shutdown(read, write bool) syscall.Errno {
+	status := s.c.Status()
+	switch {
+	case s.closed.Load():
+		return syscall.EBADF
+	case status.Gone(), resting(status):
+		return syscall.ENOTCONN
+	case !status.Open():
+		s.reported.Store(true)
+		s.c.PostAbort()
+		return OK
+	}
+	if read {
+		// What arrived, or still does, can be read, as on Linux; then there is the end.
+		s.readShut.Store(true)
+	}
+	if write {
+		s.writeShut.Store(true)
+		s.c.PostCloseWrite()
+	}
+	return OK
+}
+
+// Close gives the connection up: by RST if abort says so, or with data unread; else what
+// was written is still sent. The caller who lingers asks Sent afterwards.
+func (s *Stream) Close(abort bool) syscall.Errno {
+	if s.closed.Swap(true) {
+		return syscall.EBADF
+	}
+	if abort {
+		s.c.PostAbort()
+	} else {
+		s.c.PostClose()
+	}
+	return OK
+}
+
+// Sent says whether the peer has acknowledged all, or never will: the end of lingering.
+func (s *Stream) Sent() bool {
+	status := s.c.Status()
+	return status.SendFinished() || status.Gone()
+}
+
+// Opened says how the handshake stands: OK, EINPROGRESS, or why it failed.
+func (s *Stream) Opened() syscall.Errno {
+	status := s.c.Status()
+	switch {
+	case status.Gone() && (!status.Open() || s.pending(status) != OK):
+		if err := s.TakeError(); err != OK {
+			return err
+		}
+		return syscall.ECONNABORTED
+	case status.Open():
+		return OK
+	}
+	return syscall.EINPROGRESS
+}
+
+// TakeError returns the errno that ended the connection and was not reported before, as
+// SO_ERROR does, or OK.
+func (s *Stream) TakeError() syscall.Errno {
+	err := s.pending(s.c.Status())
+	if err == OK || s.reported.Swap(true) {
+		return OK
+	}
+	return err
+}
+
+// pending is the errno that waits to be reported.
+func (s *Stream) pending(status engine.Status) syscall.Errno {
+	if !status.Gone() || s.reported.Load() {
+		return OK
+	}
+	if status.Cause() == engine.Reset && status.PeerFinished() && !s.writeShut.Load() {
+		// The peer has said all it had to say: only our data is in vain.
+		return syscall.EPIPE
+	}
+	return Errno(status.Cause())
+}
+
+// resting says whether a connection is in TIME-WAIT: to its application it is over.
+func resting(s engine.Status) bool { return s.State() == tcp.StateTimeWait }
+
+// Errno returns the errno for the end of a connection; OK for one in good order, or that we
+// ended ourselves.
+func Errno(cause engine.Cause) syscall.Errno {
+	switch cause {
+	case engine.Refused:
+		return syscall.ECONNREFUSED
+	case engine.Reset:
+		return syscall.ECONNRESET
+	case engine.TimedOut:
+		return syscall.ETIMEDOUT
+	case engine.Unreachable:
+		return syscall.EHOSTUNREACH
+	case engine.None, engine.Aborted:
+	}
+	return OK
+}
