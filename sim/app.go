@@ -218,7 +218,7 @@ func (a *app) doWrites() {
 		n := patternLen
 		if a.does.writeMax > 0 {
 			n = 1 + a.rng.IntN(a.does.writeMax)
-		} else if q.Space() < q.Limit()/4 {
+		} else if !q.Roomy() {
 			break // a bulk writer does not bother about less
 		}
 		n = int(min(int64(n), a.does.write-a.written))

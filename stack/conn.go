@@ -166,7 +166,7 @@ func (c *Conn) write(b []byte) (int, error) {
 // quarter of the queue, not for each segment that is acknowledged.
 func (c *Conn) writable() bool {
 	q, s := c.c.Send(), c.c.Status()
-	return 4*q.Space() >= q.Limit() || s.Gone() ||
+	return q.Roomy() || s.Gone() ||
 		c.closed.Load() || c.writeShut.Load() || c.wr.expired()
 }
 

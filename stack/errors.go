@@ -40,7 +40,7 @@ func engineError(call string, err error) error {
 		return sysError(call, syscall.EADDRINUSE)
 	case errors.Is(err, engine.ErrClosed):
 		return net.ErrClosed
-	case errors.Is(err, engine.ErrConnsMax):
+	case errors.Is(err, engine.ErrConnsMax), errors.Is(err, engine.ErrMemory):
 		return sysError(call, syscall.ENOBUFS)
 	case errors.Is(err, engine.ErrUnreachable):
 		return sysError(call, syscall.EHOSTUNREACH)

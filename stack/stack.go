@@ -45,8 +45,15 @@ type Config struct {
 	// Backlog is the most connections of a listener and a queue that are half open, and
 	// AcceptQueue the most that are open and wait for Accept: 4096 each.
 	Backlog, AcceptQueue int
-	// ConnsMax and TimeWaitMax bound the connections of a queue, see engine.Config.
-	ConnsMax, TimeWaitMax int
+	// ConnsMax, TimeWaitMax, OrphansMax and HalfOpenMax bound the connections of a queue, and
+	// HalfOpenPerSource those of one peer; Cookies says what becomes of SYNs that are too many.
+	// See engine.Config.
+	ConnsMax, TimeWaitMax, OrphansMax int
+	HalfOpenMax, HalfOpenPerSource    int
+	Cookies                           engine.Cookies
+	// MemoryMax is the ceiling, in octets, of what all connections and their buffers hold:
+	// 1 GiB. See engine.Config.
+	MemoryMax int64
 
 	// Spin is how long a worker without work looks for more before it sleeps: SpinDefault,
 	// which is not at all. SpinForever is always.
@@ -110,7 +117,9 @@ func New(cfg Config, ports ...dataplane.Port) (*Stack, error) {
 		TCP: cfg.TCP, Key: cfg.Key, Addrs: cfg.Addrs, Pool: &s.pool,
 		RecvBuffer: cfg.RecvBuffer, SendBuffer: cfg.SendBuffer,
 		RecvMax: cfg.RecvMax, SendMax: cfg.SendMax,
-		ConnsMax: cfg.ConnsMax, TimeWaitMax: cfg.TimeWaitMax,
+		ConnsMax: cfg.ConnsMax, TimeWaitMax: cfg.TimeWaitMax, OrphansMax: cfg.OrphansMax,
+		HalfOpenMax: cfg.HalfOpenMax, HalfOpenPerSource: cfg.HalfOpenPerSource, Cookies: cfg.Cookies,
+		MemoryMax: cfg.MemoryMax,
 	}
 	if len(ports) > 1 {
 		ecfg.Directory = engine.NewDirectory()

@@ -62,7 +62,8 @@ type Conn struct {
 	dead     bool // CLOSED, and everybody was told
 	closed   bool // the application has closed it
 
-	way way
+	way    way
+	orphan orphanLink
 
 	shared shared // with the application
 }
@@ -188,7 +189,7 @@ func (c *Conn) params(now mono.Time) tcp.Params {
 		Seed:     s.flowSeed(now, &c.key),
 		Send:     &c.send, Recv: &c.recv,
 		SendMax: c.sendMax, RecvMax: c.recvMax,
-		Stats: &c.eng.stats.TCP,
+		Stats: &c.eng.stats.TCP, Challenges: c.eng.challenges,
 	}
 }
 
@@ -228,6 +229,7 @@ func (c *Conn) read(now mono.Time, m mail) {
 	if m&mailClose != 0 {
 		c.closed = true
 		c.tcp.Close(now)
+		c.eng.orphaned(now, c)
 	}
 	c.eng.touch(c)
 }

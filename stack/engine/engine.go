@@ -53,6 +53,14 @@ type Config struct {
 	// TimeWaitMax is the most connections in TIME-WAIT; beyond, the oldest leaves early:
 	// TimeWaitDefault.
 	TimeWaitMax int
+	// OrphansMax is the most connections that their applications have closed and that are not
+	// at their end; beyond, the oldest is reset: OrphansDefault.
+	OrphansMax int
+	// MemoryMax is the ceiling, in octets, of what the buffers of Pool hold and connections
+	// cost: MemoryMaxDefault; less than zero is none. Near it windows and buffers stop growing,
+	// at it they are small, and new connections are refused. Engines that share a pool share
+	// the ceiling.
+	MemoryMax int64
 	// HalfOpenMax is the most half-open connections of all listeners together:
 	// HalfOpenDefault. HalfOpenPerSource is the most of one peer's address; 0 is no bound.
 	HalfOpenMax, HalfOpenPerSource int
@@ -73,6 +81,10 @@ func (cfg Config) withDefaults() Config {
 	cfg.SendMax = orDefault(cfg.SendMax, SendMaxDefault)
 	cfg.ConnsMax = orDefault(cfg.ConnsMax, ConnsMaxDefault)
 	cfg.TimeWaitMax = orDefault(cfg.TimeWaitMax, TimeWaitDefault)
+	cfg.OrphansMax = orDefault(cfg.OrphansMax, OrphansDefault)
+	if cfg.MemoryMax == 0 {
+		cfg.MemoryMax = MemoryMaxDefault
+	}
 	cfg.HalfOpenMax = orDefault(cfg.HalfOpenMax, HalfOpenDefault)
 	return cfg
 }
@@ -94,6 +106,10 @@ type Engine struct {
 	sources    sources
 	scratch    scratch
 	cookieAt   mono.Time // when a SYN cookie was last sent
+
+	orphans    orphans
+	challenges *tcp.ChallengeLimit
+	pressed    bool // memory was scarce in the last step
 
 	listeners map[listenKey]*Listener
 	timers    timers[*Conn]
@@ -123,6 +139,8 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 	e.flows.init(seed)
 	e.timeWait.init(seed)
 	e.halves.init(seed)
+	e.cfg.Pool.SetMax(max(0, e.cfg.MemoryMax))
+	e.challenges = tcp.NewChallengeLimit(key.sum([5]uint64{purposeChallenge}))
 	e.sources.init(e.cfg.HalfOpenPerSource)
 	e.scratch.send.Init(e.cfg.Pool, 0)
 	e.scratch.recv.Init(e.cfg.Pool, 0)
@@ -135,6 +153,7 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 func (e *Engine) Step(now mono.Time) (worked bool) {
 	e.now = now
 	e.tx.exhausted = false
+	e.noteMemory()
 	worked = e.receive(now)
 	worked = e.readMail(now) || worked
 	worked = e.fireTimers(now) || worked
@@ -190,6 +209,9 @@ func (e *Engine) Connect(now mono.Time, cfg ConnectConfig) (*Conn, error) {
 	if e.flows.n >= e.cfg.ConnsMax {
 		return nil, ErrConnsMax
 	}
+	if e.memoryFull() {
+		return nil, ErrMemory
+	}
 	hop, status := e.router.Route(cfg.Local.Addr(), cfg.Remote.Addr())
 	if status == RouteImpossible {
 		return nil, ErrUnreachable
@@ -241,6 +263,7 @@ func (e *Engine) taken(key *flowKey) bool {
 func (e *Engine) add(c *Conn) {
 	e.flows.put(c)
 	c.inTable = true
+	e.cfg.Pool.Charge(connOctets)
 	e.directoryAdd(&c.key)
 	c.publish()
 	e.touch(c)
@@ -250,8 +273,10 @@ func (e *Engine) add(c *Conn) {
 func (e *Engine) remove(c *Conn, gone bool) {
 	c.dead = true
 	e.timers.cancel(c)
+	e.orphans.remove(c)
 	if c.inTable {
 		c.inTable = false
+		e.cfg.Pool.Charge(-connOctets)
 		e.flows.remove(c)
 		if gone {
 			e.directoryRemove(&c.key)
@@ -282,6 +307,7 @@ func (e *Engine) Conns(f func(c *Conn)) {
 // Stats returns a copy of the counters. For the worker.
 func (e *Engine) Stats() Stats {
 	s := e.stats
+	s.Orphans = e.orphans.n
 	s.Conns, s.HalfOpen, s.TimeWaits, s.Listeners = e.flows.n, e.halves.n, e.timeWait.table.n, len(e.listeners)
 	return s
 }

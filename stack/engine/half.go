@@ -46,7 +46,7 @@ func (e *Engine) halfParams(k *flowKey, l *Listener, mtu int) tcp.Params {
 		TSOffset: e.secrets.timestampOffset(k),
 		MSS:      mtu - overheadOf(k.remoteAddr().Addr()),
 		Send:     &s.send, Recv: &s.recv,
-		Stats: &e.stats.TCP,
+		Stats: &e.stats.TCP, Challenges: e.challenges,
 	}
 	if o.RecvBuffer == 0 {
 		p.RecvMax = e.cfg.RecvMax
@@ -129,6 +129,10 @@ func (e *Engine) acceptRequest(now mono.Time, l *Listener, in *inbound, r *tcp.R
 	switch {
 	case l.cfg.Acceptor.Full():
 		e.overflow()
+		return false
+	case e.memoryFull():
+		e.stats.ListenDrops++
+		e.stats.Drop.Memory++
 		return false
 	case e.flows.n >= e.cfg.ConnsMax:
 		e.stats.ListenDrops++

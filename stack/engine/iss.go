@@ -25,6 +25,7 @@ const (
 	purposeSeed
 	purposeHash
 	purposeCookie
+	purposeChallenge
 )
 
 // sum is SipHash-2-4 over five words of 64 bits.

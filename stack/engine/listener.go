@@ -14,6 +14,7 @@ var (
 	ErrInUse       = errors.New("engine: address in use")
 	ErrClosed      = errors.New("engine: closed")
 	ErrConnsMax    = errors.New("engine: too many connections")
+	ErrMemory      = errors.New("engine: out of memory")
 	ErrUnreachable = errors.New("engine: no route to host")
 	ErrFamily      = errors.New("engine: addresses are missing or of two families")
 )
@@ -126,6 +127,9 @@ func (e *Engine) listen(now mono.Time, l *Listener, in *inbound) {
 		e.stats.Drop.NotSYN++
 	case l.cfg.Acceptor.Full():
 		e.overflow()
+	case e.memoryFull():
+		e.stats.ListenDrops++
+		e.stats.Drop.Memory++
 	case e.flows.n >= e.cfg.ConnsMax:
 		e.stats.ListenDrops++
 		e.stats.Drop.ConnsMax++

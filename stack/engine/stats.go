@@ -28,6 +28,9 @@ type Stats struct {
 	SyncookiesSent       uint64
 	SyncookiesRecv       uint64 // good ones that came back
 	SyncookiesFailed     uint64 // ACKs, while cookies were out, that acknowledge none
+	TCPAbortOnMemory     uint64 // closed connections ended because there were too many
+	TCPMemoryPressures   uint64 // how often memory became scarce
+	Orphans              int    // at this moment: closed by the application, and not at their end
 	HalfOpen, Conns      int    // at this moment
 	TimeWaits, Listeners int    // at this moment
 }
@@ -53,6 +56,7 @@ type Drops struct {
 	Backlog      uint64 // SYN, but too many connections are half open
 	AcceptQueue  uint64 // SYN or its last ACK, but the accept queue is full
 	ConnsMax     uint64
+	Memory       uint64 // SYN or its last ACK, but memory is at its ceiling
 	ReplyLimit   uint64 // RST not sent: the rate limit
 	ForwardFull  uint64 // the mailbox of the owning queue was full
 }

@@ -21,8 +21,13 @@ type chunk [ChunkSize]byte
 // Pool lends chunks to the queues of a stack. The zero value is ready. It is safe for
 // concurrent use; idle chunks go back to the garbage collector by themselves.
 type Pool struct {
-	free  sync.Pool
-	inUse atomic.Int64
+	free    sync.Pool
+	inUse   atomic.Int64
+	charged atomic.Int64 // octets besides chunks
+	max     atomic.Int64 // octets; 0 is no ceiling
+
+	_     [64]byte // level changes seldom and is read often
+	level atomic.Uint32
 }
 
 // InUse returns how many octets of chunks are lent out.
@@ -30,6 +35,7 @@ func (p *Pool) InUse() int64 { return p.inUse.Load() * ChunkSize }
 
 func (p *Pool) get() *chunk {
 	p.inUse.Add(1)
+	p.relevel()
 	if c, ok := p.free.Get().(*chunk); ok {
 		return c
 	}
@@ -38,12 +44,16 @@ func (p *Pool) get() *chunk {
 
 func (p *Pool) put(c *chunk) {
 	p.inUse.Add(-1)
+	p.relevel()
 	p.free.Put(c)
 }
 
 // forget takes note of a chunk that is left to the garbage collector, because the other
 // side may be copying out of it or into it at this moment.
-func (p *Pool) forget() { p.inUse.Add(-1) }
+func (p *Pool) forget() {
+	p.inUse.Add(-1)
+	p.relevel()
+}
 
 // row is the chunks of the stream from chunk number first on; an entry is nil where nothing
 // was written yet. It is a ring, so that dropping the first moves nothing.

@@ -53,7 +53,7 @@ func (q *Recv) Edge() uint64 { return q.edge.Load() }
 // is no more than half of the buffer. Safe for concurrent use; the reader asks after Read,
 // and the worker decides by the same rule, so that one does not wake the other in vain.
 func (q *Recv) UpdateDue() bool {
-	limit := q.limit.Load()
+	limit := int64(q.Bound())
 	end := q.end.Load()
 	left := int64(q.edge.Load() - end)
 	if 2*left > limit {

@@ -35,7 +35,7 @@ func (q *Send) End() uint64 { return q.end.Load() }
 func (q *Send) Len() int { return int(q.end.Load() - q.una.Load()) }
 
 // Space returns how many bytes Write would take. Safe for concurrent use.
-func (q *Send) Space() int { return max(0, int(q.limit.Load())-q.Len()) }
+func (q *Send) Space() int { return max(0, q.Bound()-q.Len()) }
 
 // Limit returns the most bytes that are held.
 func (q *Send) Limit() int { return int(q.limit.Load()) }

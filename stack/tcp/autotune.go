@@ -36,7 +36,7 @@ func (r *rightSizing) noteRTT(d time.Duration) {
 // grows the buffer if the application takes as much as the window lets in.
 func (c *Conn) tuneReceive(now mono.Time, seg *wire.Segment) {
 	limit := c.p.Recv.Limit()
-	if c.p.RecvMax <= limit {
+	if c.p.RecvMax <= limit || !c.p.Recv.MayGrow() {
 		return
 	}
 	r := &c.sizing
@@ -87,7 +87,7 @@ func (c *Conn) sampleReceiveRTT(now mono.Time, seg *wire.Segment) {
 // its way and one that is written meanwhile.
 func (c *Conn) tuneSend() {
 	limit := c.p.Send.Limit()
-	if c.p.SendMax <= limit {
+	if c.p.SendMax <= limit || !c.p.Send.MayGrow() {
 		return
 	}
 	if want := 2 * c.cwnd(); want > limit {

@@ -30,8 +30,9 @@ type Params struct {
 	Seed                  uint64  // for the congestion algorithm
 	Send                  *queue.Send
 	Recv                  *queue.Recv
-	SendMax, RecvMax      int    // the limits of the queues grow up to these; 0: they stay
-	Stats                 *Stats // counted into; owned by the worker
+	SendMax, RecvMax      int             // the limits of the queues grow up to these; 0: they stay
+	Stats                 *Stats          // counted into; owned by the worker
+	Challenges            *ChallengeLimit // shared by the worker's connections; nil: none
 }
 
 // Conn is one connection. The zero value is closed; Connect or Accept opens it.
@@ -129,6 +130,11 @@ type lifetime struct {
 	closed     bool      // the application has closed both sides
 	openedAt   mono.Time
 	keepProbes int
+
+	// Of a connection that is closed and that the peer's window holds back: since when, and
+	// what was acknowledged then.
+	orphanAt    mono.Time
+	orphanAcked uint64
 }
 
 // Connect opens the connection actively: SYN is owed.

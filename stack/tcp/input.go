@@ -190,7 +190,7 @@ func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 	default:
 		// A probe of window or life, or stray: one answer, at a bounded rate.
 		c.heard(now)
-		c.challenge(now, &c.p.Stats.TCPOutOfWindow)
+		c.answerProbe(now)
 	}
 }
 
@@ -255,27 +255,6 @@ func (c *Conn) inputRST(seg *wire.Segment) {
 	case StateClosed, StateListen, StateSynSent:
 	}
 }
-
-// challenge owes an ACK in answer to a segment that an attacker may have sent, at a bounded
-// rate. https://www.rfc-editor.org/rfc/rfc5961.html#section-7
-func (c *Conn) challenge(now mono.Time, counter *uint64) {
-	*counter++
-	if now.Sub(c.count.challengedAt) >= challengeEvery {
-		c.count.challenges = 0
-		c.count.challengedAt = now
-	}
-	if c.count.challenges < challengesMax {
-		c.count.challenges++
-		c.owe.ack = true
-	}
-}
-
-// At most this many challenge ACKs in this time. Keepalives and window probes are answered
-// under the same limit, which is far above their rate.
-const (
-	challengesMax  = 10
-	challengeEvery = time.Second
-)
 
 // inputSynReceived is the fifth step in SYN-RECEIVED: does the segment acknowledge our SYN?
 func (c *Conn) inputSynReceived(now mono.Time, seg *wire.Segment) bool {

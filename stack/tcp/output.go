@@ -176,7 +176,7 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 	unit := 1 << r.shift
 	field := (octets + unit - 1) >> r.shift
 	if at == r.NXT {
-		limit := c.p.Recv.Limit()
+		limit := c.p.Recv.Bound()
 		room := limit
 		if !c.life.readShut {
 			room -= int(r.off - c.p.Recv.Taken())

@@ -10,7 +10,10 @@ type Stats struct {
 	TCPTimeouts, TCPSynRetrans, TCPFastRetrans, TCPLostRetransmit uint64
 	TCPDupAcks, TCPPartialAcks, TCPSACKRecovery, TCPRenoRecovery  uint64
 	TCPOFOQueue, TCPOFODrop, TCPRcvDuplicate                      uint64
-	TCPSACKBlocksBad                                              uint64
+	// For want of memory: data dropped that came in order, and times that all which had
+	// come out of order was.
+	TCPRcvQDrop, OfoPruned uint64
+	TCPSACKBlocksBad       uint64
 
 	TCPLossProbes, TCPLossProbeRecovery        uint64
 	TCPMTUPFail, TCPMTUPSuccess                uint64
@@ -22,5 +25,6 @@ type Stats struct {
 	TCPChallengeACK, TCPSYNChallenge, TCPAbortOnData, TCPRcvTrimmed  uint64
 	TCPOutOfWindow, PAWSEstab, TCPAckTooNew, TCPAckTooOld            uint64
 	TCPAbortOnTimeout, TCPAbortFailed, TWRecycled, TimeWaited, TWRST uint64
+	TCPACKSkippedChallenge                                           uint64
 	TCPAlgorithmReplaced                                             uint64
 }

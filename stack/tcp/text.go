@@ -49,6 +49,12 @@ func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
 		c.takeAhead(now, seq.Range{Start: at, End: at.Add(n)}, payload)
 		return
 	}
+	if c.p.Recv.Refuses(n) {
+		// As if it had been lost on the way: the peer was offered more than there is now.
+		c.p.Stats.TCPRcvQDrop++
+		c.oweDuplicate(now)
+		return
+	}
 	c.store(payload, c.rcv.off)
 	filled := c.rcv.holes.count() > 0
 	next := c.rcv.holes.advance(c.rcv.NXT.Add(n))
@@ -63,6 +69,12 @@ func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
 // takeAhead keeps octets that came out of order. "A TCP receiver SHOULD send an immediate
 // duplicate ACK when an out-of-order segment arrives" (RFC 5681, section 3.2).
 func (c *Conn) takeAhead(now mono.Time, r seq.Range, payload []byte) {
+	if c.p.Recv.RefusesAhead() {
+		c.pruneAhead()
+		c.p.Stats.TCPOFODrop++
+		c.oweDuplicate(now)
+		return
+	}
 	if !c.rcv.holes.add(r) {
 		// Too many holes: as if it had been lost on the way.
 		c.p.Stats.TCPOFODrop++

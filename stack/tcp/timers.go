@@ -141,6 +141,10 @@ func (c *Conn) onPersist(now mono.Time) {
 	if c.board.len() > 0 {
 		return // what is on its way will be answered
 	}
+	if c.orphanStuck(now) {
+		c.giveUp()
+		return
+	}
 	if c.snd.WND > 0 {
 		c.owe.override = true
 		return
