@@ -209,3 +209,22 @@ func TestSACKBlocks(t *testing.T) {
 		t.Errorf("%d octets to read, want 5000", s.recv.Len())
 	}
 }
+
+// Segments smaller than a unit of the window scale close the window like others: rounding it
+// up must not offer an octet for each that comes.
+func TestTinySegmentsCloseTheWindow(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{Has: wire.HasWScale, WScale: 0})
+	at := 1
+	for range 200_000 {
+		window := s.Info(s.now).RecvWindow
+		if window == 0 {
+			break
+		}
+		s.in(wire.ACK, at, 1, 1)
+		at++
+		s.out()
+	}
+	if got, limit := s.recv.Len(), s.recv.Limit(); got > limit+limit/16+2 {
+		t.Errorf("took %d octets that nobody reads, with a buffer of %d", got, limit)
+	}
+}
