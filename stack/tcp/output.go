@@ -200,6 +200,3 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 
 // roundingMax: rounding the window up may offer a sixteenth more than the buffer holds.
 const roundingMax = 16
-
-// roundingMax: rounding the window up may offer a sixteenth more than the buffer holds.
-const roundingMax = 16
