@@ -14,7 +14,8 @@ type Config struct {
 
 	// RTOInitial is the retransmission time-out before the first measurement: 1 s.
 	RTOInitial time.Duration
-	// RTOMin is its floor: 200 ms, as Linux has it, where RFC 6298 says 1 s.
+	// RTOMin is the least by which it exceeds the smoothed round trip: 200 ms, as Linux has it.
+	// RFC 6298 says that the whole of it is at least 1 s.
 	RTOMin time.Duration
 	// RTOMax is its ceiling: 120 s.
 	RTOMax time.Duration

@@ -41,7 +41,11 @@ func (e *estimator) sample(r time.Duration) {
 	}
 	e.latest = r
 	e.samples++
-	e.rto = min(max(e.srtt+max(clockGranularity, 4*e.rttvar), e.low), e.high)
+	// The floor is of what is added to SRTT, as on Linux: where the round trip is longer than a
+	// floor of 200 ms and steady, RTTVAR decays to nothing, and a time-out of little more than
+	// SRTT would come just before each fast retransmission is answered. (RFC 6298, 2.4, has a
+	// floor of a second, which is far above most round trips.)
+	e.rto = min(e.srtt+max(clockGranularity, 4*e.rttvar, e.low), e.high)
 	e.backoff = 0
 }
 

@@ -46,6 +46,22 @@ func near(t *testing.T, name, what string, i int, got time.Duration, wantMs floa
 	}
 }
 
+// A steady round trip leaves no variance, and still the time-out stays clear of it: an ACK
+// that a fast retransmission waits for comes a round trip after the last one.
+func TestTimeoutStaysAboveSteadyRTT(t *testing.T) {
+	for _, rtt := range []time.Duration{time.Millisecond, 150 * time.Millisecond, 600 * time.Millisecond} {
+		cfg := Config{}.WithDefaults()
+		var e estimator
+		e.init(&cfg)
+		for range 100 {
+			e.sample(rtt)
+		}
+		if got, want := e.timeout(), rtt+200*time.Millisecond; got != want {
+			t.Errorf("round trip %v: time-out %v, want %v", rtt, got, want)
+		}
+	}
+}
+
 func TestBackOffStopsAtTheCeiling(t *testing.T) {
 	cfg := Config{RTOMax: 5 * time.Second}.WithDefaults()
 	var e estimator
