@@ -111,6 +111,7 @@ func (c *Conn) flightSize() int {
 // enterFast begins an episode of fast recovery.
 func (c *Conn) enterFast(now mono.Time, flight int) {
 	c.remember()
+	c.carryOver()
 	c.rec.mode = modeFast
 	c.rec.recover = c.snd.NXT
 	c.rec.inflation = 0

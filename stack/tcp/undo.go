@@ -24,6 +24,22 @@ func (c *Conn) remember() {
 	c.undo = undo{active: true, marker: c.snd.UNA, cwnd: c.flow.Cwnd(), ssthresh: c.flow.Ssthresh()}
 }
 
+// carryOver adds what episodes before have sent again and is still unacknowledged: what answers
+// that is older than this episode's first retransmission, and shows nothing of it.
+func (c *Conn) carryOver() {
+	u := &c.undo
+	first := mono.Never
+	for i := range c.board.len() {
+		if s := c.board.at(i); s.mark&markTwice != 0 {
+			u.resent++
+			first = min(first, s.at)
+		}
+	}
+	if u.resent > 0 {
+		u.stamp, u.stamped = c.timestampClock(first), true
+	}
+}
+
 // noteResent is called for each retransmission of an episode.
 func (u *undo) noteResent(stamp uint32) {
 	u.resent++
