@@ -70,7 +70,10 @@ func (h *hints) set(name string, values []string) {
 	case "tcp_ecn":
 		h.tcp.ECN = ecnMode(n)
 	case "tcp_slow_start_after_idle":
-		h.tcp.NoIdleRestart = n == 0
+		h.tcp.Idle = tcp.IdleRestart
+		if n == 0 {
+			h.tcp.Idle = tcp.IdleKeep
+		}
 	case "tcp_congestion_control":
 		h.congestion = values[0]
 	case "tcp_syn_retries":

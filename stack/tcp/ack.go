@@ -13,12 +13,18 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	if c.snd.NXT.Less(seg.ACK) {
 		// "If the ACK acks something not yet sent (SEG.ACK > SND.NXT), then send an ACK,
 		// drop the segment, and return."
+		c.suspect()
 		c.challenge(now, &c.p.Stats.TCPAckTooNew)
+		return false
+	}
+	if c.guessed(now, seg) {
+		c.p.Stats.TCPGuessedData++
 		return false
 	}
 	if seg.ACK.Less(c.snd.UNA) {
 		// Older than any window allows: a guess (RFC 5961, section 5).
-		if seg.ACK.Less(c.snd.UNA.Add(-max(c.snd.wndMax, 0xffff))) {
+		if seg.ACK.Less(c.snd.UNA.Add(-c.oldestACK())) {
+			c.suspect()
 			c.challenge(now, &c.p.Stats.TCPAckTooOld)
 			return false
 		}
@@ -53,6 +59,9 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 		c.timers[timerProbe] = c.probeTimeout(now)
 	} else if c.board.sacked > 0 {
 		c.timers[timerProbe] = mono.Never
+	}
+	if a.CumAcked > 0 {
+		c.validate(now)
 	}
 	c.closing(now)
 	return true

@@ -41,9 +41,8 @@ type Config struct {
 	// InitialWindow is the initial congestion window in segments; 0 is RFC 6928.
 	InitialWindow int
 
-	// NoIdleRestart keeps the window of a connection that was silent (Linux's
-	// tcp_slow_start_after_idle=0), where RFC 5681, section 4.1, takes it down.
-	NoIdleRestart bool
+	// Idle is what becomes of the window of a sender with little to send: IdleValidate.
+	Idle IdlePolicy
 
 	// Detector decides what is lost, for peers with SACK; Governor what is sent while in
 	// recovery. Without SACK both are those of RFC 6582.

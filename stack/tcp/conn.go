@@ -54,6 +54,7 @@ type Conn struct {
 	sizing rightSizing
 	ecn    ecn
 	path   pathMTU
+	valid  validation
 	rtt    estimator
 	flow   congestion.Flow
 	alg    congestion.Algorithm
@@ -166,15 +167,15 @@ func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 	for i := range c.timers {
 		c.timers[i] = mono.Never
 	}
+	if cfg.MSS > 0 {
+		c.p.MSS = min(p.MSS, cfg.MSS)
+	}
 	c.snd.UNA, c.snd.NXT = p.ISS, p.ISS
 	c.snd.mss = min(c.p.MSS, DefaultMSS)
 	if !cfg.NoWindowScale {
 		c.rcv.shift = scaleFor(max(p.Recv.Limit(), p.RecvMax))
 	}
 	c.rcv.quick = quickACKs
-	if cfg.MSS > 0 {
-		c.p.MSS = min(p.MSS, cfg.MSS)
-	}
 	c.rtt.init(cfg)
 	c.life.openedAt, c.life.stalledAt = now, mono.Never
 	c.rcv.heardAt = now

@@ -237,7 +237,7 @@ func TestCongestionAvoidance(t *testing.T) {
 // RFC 5681, section 4.1: after an idle time longer than the RTO the window is at most the
 // initial one.
 func TestRestartAfterIdle(t *testing.T) {
-	s := established(t, tcp.Config{}, wire.Options{})
+	s := established(t, tcp.Config{Idle: tcp.IdleRestart}, wire.Options{})
 	s.write(60_000)
 	for next := 1; next <= 60_000; next += 1000 {
 		s.out()

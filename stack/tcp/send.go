@@ -113,7 +113,7 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		return 0
 	}
 	if c.count.segsOut > 0 && unsent > 0 {
-		c.restartAfterIdle(now, now.Sub(c.snd.sentAt))
+		c.agePolicy(now)
 	}
 	room := c.payloadRoom(b)
 	larger := c.searchSize(now, unsent)

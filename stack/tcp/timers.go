@@ -197,12 +197,3 @@ func (c *Conn) onKeepalive(now mono.Time) {
 	c.owe.probe = true
 	c.timers[timerKeepalive] = now.Add(c.opt.keepEvery)
 }
-
-// restartAfterIdle takes the window down when nothing was sent for longer than an RTO: what
-// was learnt of the path is stale. https://www.rfc-editor.org/rfc/rfc5681.html#section-4.1
-func (c *Conn) restartAfterIdle(now mono.Time, idle time.Duration) {
-	if c.cfg.NoIdleRestart || c.board.len() > 0 || idle <= c.rtt.rto || c.count.acked == 0 {
-		return
-	}
-	c.congestedIdle(now)
-}
