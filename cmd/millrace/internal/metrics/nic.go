@@ -99,6 +99,21 @@ var engineCounters = []struct {
 	{"millrace_icmp_unreachable_total", "Believed ICMP messages that the peer cannot be reached.", func(s *engine.Stats) uint64 { return s.ICMPUnreachable }},
 }
 
+// engineEvents are those that happen before there is a connection, and that nstat has too.
+var engineEvents = []struct {
+	name  string
+	value func(s *engine.Stats) uint64
+}{
+	{"ListenOverflows", func(s *engine.Stats) uint64 { return s.ListenOverflows }},
+	{"ListenDrops", func(s *engine.Stats) uint64 { return s.ListenDrops }},
+	{"TCPReqQFullDoCookies", func(s *engine.Stats) uint64 { return s.TCPReqQFullDoCookies }},
+	{"TCPReqQFullDrop", func(s *engine.Stats) uint64 { return s.TCPReqQFullDrop }},
+	{"TCPReqTimeouts", func(s *engine.Stats) uint64 { return s.TCPReqTimeouts }},
+	{"SyncookiesSent", func(s *engine.Stats) uint64 { return s.SyncookiesSent }},
+	{"SyncookiesRecv", func(s *engine.Stats) uint64 { return s.SyncookiesRecv }},
+	{"SyncookiesFailed", func(s *engine.Stats) uint64 { return s.SyncookiesFailed }},
+}
+
 // engineGauges are what an engine holds at this moment.
 var engineGauges = []struct {
 	name, help string
@@ -149,6 +164,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 		each(s.Drop, func(name string, n uint64) { count(c.drops, n, queue, snake(name)) })
 		each(s.TCP, func(name string, n uint64) { count(c.tcp, n, queue, name) })
+		for _, e := range engineEvents {
+			count(c.tcp, e.value(&s), queue, e.name)
+		}
 	}
 	to <- prometheus.MustNewConstMetric(c.buffers, prometheus.GaugeValue, float64(c.nic.BufferOctets()))
 }
