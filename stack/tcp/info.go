@@ -20,7 +20,8 @@ type counters struct {
 	challenges           int
 	persist              uint // back-off of the persist timer
 	finAcked             bool
-	unmeasured           bool // our SYN and ACK was a cookie: it gives no round trip
+	suspects             uint8 // segments with an ACK that cannot be, up to waryAfter
+	unmeasured           bool  // our SYN and ACK was a cookie: it gives no round trip
 	passive              bool
 }
 
@@ -106,6 +107,7 @@ func (m recoveryMode) String() string {
 // View is what the invariant checkers of tests and simulations look at.
 type View struct {
 	UNA, NXT           uint32
+	RcvNXT             uint32
 	Pipe, Cwnd, Window int // octets
 	Slack              int // octets that may go beyond Cwnd: limited transmit, a tail loss probe, PRR's last segment
 	Board              int // segments on their way
@@ -132,7 +134,7 @@ func (c *Conn) slack() int {
 // View returns the sender's state.
 func (c *Conn) View() View {
 	return View{
-		UNA: uint32(c.snd.UNA), NXT: uint32(c.snd.NXT),
+		UNA: uint32(c.snd.UNA), NXT: uint32(c.snd.NXT), RcvNXT: uint32(c.rcv.NXT),
 		Pipe: c.pipe(), Cwnd: c.cwnd(), Slack: c.slack(), Window: c.snd.WND, Board: c.board.len(),
 		MSS: c.sendMSS(), SACK: c.rcv.sackOK, Recovering: c.rec.mode != modeOpen,
 		RTT: c.rtt.latest, RTTSamples: c.rtt.samples,

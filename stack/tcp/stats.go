@@ -25,6 +25,7 @@ type Stats struct {
 	TCPChallengeACK, TCPSYNChallenge, TCPAbortOnData, TCPRcvTrimmed  uint64
 	TCPOutOfWindow, PAWSEstab, TCPAckTooNew, TCPAckTooOld            uint64
 	TCPAbortOnTimeout, TCPAbortFailed, TWRecycled, TimeWaited, TWRST uint64
+	TCPGuessedData                                                   uint64 // data that a wary connection did not believe
 	TCPACKSkippedChallenge                                           uint64
 	TCPAlgorithmReplaced                                             uint64
 }
