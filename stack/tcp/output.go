@@ -174,7 +174,7 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 	r := &c.rcv
 	octets := r.edge.Sub(at)
 	unit := 1 << r.shift
-	field := (octets + unit - 1) >> r.shift
+	field := octets >> r.shift
 	if at == r.NXT {
 		limit := c.p.Recv.Bound()
 		room := limit
