@@ -34,6 +34,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	*a = congestion.Ack{Now: now, PriorFlight: c.pipe(), CwndLimited: c.rec.cwndLimited}
 	duplicate := c.isDuplicate(seg)
 	c.rec.original = 0
+	c.rack.prior = c.rack.fack
 	dsacks := c.count.dsacks
 	c.updateWindow(now, seg)
 	if c.rcv.sackOK && seg.Opt.Has&wire.HasSACK != 0 {
@@ -99,12 +100,15 @@ func (c *Conn) setWindow(octets int, seg *wire.Segment) {
 // have what was not sent. https://www.rfc-editor.org/rfc/rfc2018.html#section-5
 func (c *Conn) takeSACK(now mono.Time, seg *wire.Segment) int {
 	n := 0
-	for _, r := range seg.Opt.SACK[:seg.Opt.NSACK] {
+	for i, r := range seg.Opt.SACK[:seg.Opt.NSACK] {
+		next := seg.Opt.SACK[1]
 		switch {
 		case r.Empty() || c.snd.NXT.Less(r.End):
 			c.p.Stats.TCPSACKBlocksBad++
 		case r.End.LessEq(seq.Max(seg.ACK, c.snd.UNA)):
 			c.dsacked(now, r) // the octets came twice (RFC 2883)
+		case i == 0 && seg.Opt.NSACK > 1 && next.Start.LessEq(r.Start) && r.End.LessEq(next.End):
+			c.dsacked(now, r) // likewise, above the ACK: the second block holds the first
 		default:
 			n += c.markSacked(now, r, seg)
 		}

@@ -15,6 +15,7 @@ type rack struct {
 	endSEQ seq.Num   // and where it ended (RACK.end_seq)
 	rtt    time.Duration
 	fack   seq.Num // the highest octet delivered
+	prior  seq.Num // what fack was before the present ACK
 
 	reordering bool
 	mult       int // how many quarters of the minimum RTT the reordering window is
@@ -34,9 +35,11 @@ func sentAfter(t1 mono.Time, e1 seq.Num, t2 mono.Time, e2 seq.Num) bool {
 
 // delivered is steps 2 and 3 for one segment that an ACK newly reports.
 func (r *rack) delivered(s *sent, now mono.Time, minRTT time.Duration, echo, sentTS uint32, hasEcho bool) {
+	// Overtaken is what an earlier ACK skipped: the order within one ACK says nothing.
 	if r.fack.Less(s.end) {
 		r.fack = s.end
-	} else if s.end.Less(r.fack) && s.mark&markTwice == 0 {
+	}
+	if s.end.Less(r.prior) && s.mark&markTwice == 0 {
 		r.reordering = true
 	}
 	rtt := now.Sub(s.at)

@@ -131,6 +131,19 @@ func (r *reassembly) blocks(o *wire.Options, room int) {
 	}
 }
 
+// noteDuplicateAhead does so for a segment beyond RCV.NXT all of which had arrived before (RFC
+// 2883, section 4.2).
+func (c *Conn) noteDuplicateAhead(r seq.Range) {
+	if !c.rcv.sackOK {
+		return
+	}
+	h := &c.rcv.holes
+	i := h.find(r.End)
+	if i < len(h.ranges) && h.ranges[i].Start.LessEq(r.Start) {
+		h.duplicate, h.hasDuplicate = r, true
+	}
+}
+
 // noteDuplicate remembers the octets of a segment that had all arrived before, to tell the
 // sender that it sent them in vain (RFC 2883, section 4).
 func (c *Conn) noteDuplicate(seg *wire.Segment) {

@@ -75,6 +75,7 @@ func (c *Conn) takeAhead(now mono.Time, r seq.Range, payload []byte) {
 		c.oweDuplicate(now)
 		return
 	}
+	c.noteDuplicateAhead(r)
 	if !c.rcv.holes.add(r) {
 		// Too many holes: as if it had been lost on the way.
 		c.p.Stats.TCPOFODrop++

@@ -195,7 +195,7 @@ func TestSACKBlocks(t *testing.T) {
 		{4001, "sack 4001:5001 1001:3001"},
 		{3001, "sack 1001:5001"},
 		{7001, "sack 7001:8001 1001:5001"},
-		{1001, "sack 1001:5001 7001:8001"},
+		{1001, "sack 1001:2001 1001:5001 7001:8001"}, // it came before: RFC 2883, section 4.2
 	} {
 		s.in(wire.ACK, tt.at, 1000, 1)
 		s.want("the latest first", ". 1:1(0) ack 1 win 65535 <nop,nop,"+tt.want+">")
