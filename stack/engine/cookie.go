@@ -72,6 +72,11 @@ func (e *Engine) cookieIn(now mono.Time, l *Listener, in *inbound) bool {
 		return false
 	}
 	e.stats.SyncookiesRecv++
+	if e.memoryFull() {
+		e.stats.ListenDrops++
+		e.stats.Drop.Memory++
+		return true
+	}
 	r := tcp.CookieAck(now, seg, index)
 	e.acceptRequest(now, l, in, &r)
 	return true

@@ -124,15 +124,12 @@ func (e *Engine) halfIn(now mono.Time, h *half, in *inbound) {
 
 // acceptRequest makes the connection whose handshake in completes, and says whether there is
 // one. While the accept queue is full the ACK is dropped: the peer sends it again when our SYN
-// and ACK is repeated.
+// and ACK is repeated. Memory was asked for when the SYN came: to refuse now a peer that
+// believes itself connected would be worse than the 16 MiB that a backlog may overdraw it by.
 func (e *Engine) acceptRequest(now mono.Time, l *Listener, in *inbound, r *tcp.Request) bool {
 	switch {
 	case l.cfg.Acceptor.Full():
 		e.overflow()
-		return false
-	case e.memoryFull():
-		e.stats.ListenDrops++
-		e.stats.Drop.Memory++
 		return false
 	case e.flows.n >= e.cfg.ConnsMax:
 		e.stats.ListenDrops++
