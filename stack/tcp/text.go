@@ -15,7 +15,10 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if n := len(seg.Payload); n > 0 {
 		if c.life.closed {
 			c.p.Stats.TCPAbortOnData++
-			c.abort(Aborted)
+			// What answers a segment with an ACK is <SEQ=SEG.ACK><CTL=RST> (RFC 9293, section
+			// 3.5.2).
+			c.refuse(seg.ACK)
+			c.end(Aborted)
 			return
 		}
 		c.takeData(now, seg.SEQ, seg.Payload)

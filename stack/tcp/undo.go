@@ -103,7 +103,7 @@ func (c *Conn) judgeRTO(now mono.Time) {
 		c.revert(now)
 	case c.rec.recover.Less(c.snd.NXT):
 		if a.CumAcked == 0 {
-			c.rec.frto = false // 3.a: the loss was real
+			c.rec.frto, c.rec.holdResent = false, false // 3.a: the loss was real
 		}
 	case a.CumAcked > 0:
 		// 2.b, unless there is nothing new or the peer does not take it.
