@@ -33,8 +33,8 @@ func (h *host) forge(p *pair, c *Conn, s wire.Segment) {
 	h.e.frameIn(p.now, b[:tmpl.Len()+n], false)
 }
 
-// TestBlindAttacks: 10,000 each of RST, SYN, FIN and data, into the window, at both ends of a
-// transfer, with and without timestamps. "An off-path attacker" knows the ports, and guesses
+// TestBlindAttacks: 10,000 each of RST, SYN, FIN, data and timestamps from the future, at both
+// ends of a transfer, with and without timestamps of its own. "An off-path attacker" knows the ports, and guesses
 // sequence and acknowledgment numbers. https://www.rfc-editor.org/rfc/rfc5961.html
 func TestBlindAttacks(t *testing.T) {
 	const guesses = 10_000
@@ -53,7 +53,7 @@ func TestBlindAttacks(t *testing.T) {
 				return
 			}
 			s := wire.Segment{SEQ: seq.Num(c.TCP().View().RcvNXT).Add(1 + rng.IntN(info.RecvWindow-1)), WND: 1000}
-			switch i % 4 {
+			switch i % 5 {
 			case 0:
 				s.Flags = wire.RST
 			case 1:
@@ -63,8 +63,11 @@ func TestBlindAttacks(t *testing.T) {
 			case 3:
 				s.Flags, s.ACK = wire.ACK, seq.Num(rng.Uint32())
 				s.Payload = []byte("injected")
+			case 4: // a timestamp that would make all later ones old, outside of the window
+				s.Flags, s.ACK = wire.ACK, seq.Num(rng.Uint32())
+				s.SEQ = s.SEQ.Add(-rng.IntN(1 << 30))
 			}
-			if i%8 < 4 {
+			if i%2 == 0 || i%5 == 4 {
 				s.Opt = stamp(rng.Uint32(), rng.Uint32())
 			}
 			h.forge(p, c, s)
@@ -72,7 +75,7 @@ func TestBlindAttacks(t *testing.T) {
 		var got [2][]byte
 		buf := make([]byte, 1<<16)
 		sent := [2]int{}
-		for i := 0; len(got[0]) < len(data) || len(got[1]) < len(data) || i < 4*guesses; i++ {
+		for i := 0; len(got[0]) < len(data) || len(got[1]) < len(data) || i < 5*guesses; i++ {
 			for w, way := range [2][2]*Conn{{a, b}, {b, a}} {
 				sent[w] += way[0].Send().Write(data[sent[w]:min(len(data), sent[w]+1000)])
 				way[0].PostWrite()
@@ -82,7 +85,7 @@ func TestBlindAttacks(t *testing.T) {
 					way[1].PostRead()
 				}
 			}
-			if i < 4*guesses {
+			if i < 5*guesses {
 				attack(p.a, a, i)
 				attack(p.b, b, i)
 			}

@@ -22,6 +22,7 @@ func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
 	case StateSynReceived, StateEstablished, StateFinWait1, StateFinWait2, StateCloseWait,
 		StateClosing, StateLastAck, StateTimeWait:
 	}
+	at := seg.SEQ
 	if !c.checkTimestamp(now, seg) || !c.checkSequence(now, seg) {
 		return
 	}
@@ -44,6 +45,7 @@ func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
 	if !c.inputACK(now, seg) || c.state == StateClosed {
 		return
 	}
+	c.takeTimestamp(now, at, seg)
 	c.inputText(now, seg)
 }
 
@@ -122,11 +124,17 @@ func (c *Conn) checkTimestamp(now mono.Time, seg *wire.Segment) bool {
 		}
 		return false
 	}
-	// R3: "If SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent, then record".
-	if seg.SEQ.LessEq(c.rcv.lastACK) {
-		c.rcv.tsRecent, c.rcv.tsSet = val, now
-	}
 	return true
+}
+
+// takeTimestamp is R3 of the same section: "If an arriving segment satisfies SEG.TSval >=
+// TS.Recent and SEG.SEQ <= Last.ACK.sent, then record its timestamp". Not before window and ACK
+// were found good: a forged one, recorded, would have PAWS refuse all that the peer sends. at
+// is where the segment began.
+func (c *Conn) takeTimestamp(now mono.Time, at seq.Num, seg *wire.Segment) {
+	if c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0 && at.LessEq(c.rcv.lastACK) {
+		c.rcv.tsRecent, c.rcv.tsSet = seg.Opt.TSVal, now
+	}
 }
 
 // pawsIdle is how long a timestamp is worth: 24 days, half of what its clock wraps in.
