@@ -96,3 +96,8 @@ type RateSample struct {
 type Undoer interface {
 	Undo(f *Flow)
 }
+
+// Named is implemented by an algorithm that says what it is called, for Info.
+type Named interface {
+	Name() string
+}

@@ -33,6 +33,9 @@ func (cfg Config) New() congestion.Algorithm {
 // New returns Reno with L = LimitDefault.
 func New() congestion.Algorithm { return Config{}.New() }
 
+// Name returns "reno".
+func (r *Reno) Name() string { return "reno" }
+
 // Init starts from the initial window, which the stack has set.
 func (r *Reno) Init(*congestion.Flow, mono.Time) { r.acked = 0 }
 

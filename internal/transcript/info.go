@@ -30,7 +30,7 @@ func (p *player) check(code string) error {
 		}
 		if !holds {
 			return fmt.Errorf("expected %s, it does not hold: cwnd %d, flight %d, MSS %d, %s",
-				a.Text, info.Cwnd, info.Flight, info.SendMSS, info.Congestion)
+				a.Text, info.Cwnd, info.Flight, info.SendMSS, info.Recovery)
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func lookup(i *engine.Info, name string) (int64, bool) {
 		"ESTABLISHED": 1, "SYN-SENT": 2, "SYN-RECEIVED": 3, "FIN-WAIT-1": 4, "FIN-WAIT-2": 5, "TIME-WAIT": 6,
 		"CLOSED": 7, "CLOSE-WAIT": 8, "LAST-ACK": 9, "LISTEN": 10, "CLOSING": 11,
 	}
-	if i.Congestion == "open" && i.Sacked > 0 {
+	if i.Recovery == "open" && i.Sacked > 0 {
 		state["open"] = 1 // Linux calls it disorder
 	}
 	ssthresh := segments(i.Ssthresh)
@@ -67,7 +67,7 @@ func lookup(i *engine.Info, name string) (int64, bool) {
 		ssthresh = math.MaxInt32
 	}
 	values := map[string]int64{
-		"tcpi_state": states[i.State.String()], "tcpi_ca_state": state[i.Congestion],
+		"tcpi_state": states[i.State.String()], "tcpi_ca_state": state[i.Recovery],
 		"tcpi_snd_cwnd": int64(i.Cwnd) / mss, "tcpi_snd_ssthresh": ssthresh,
 		"tcpi_unacked": segments(i.Flight + i.Sacked + i.LostOctets), "tcpi_sacked": segments(i.Sacked),
 		"tcpi_lost": segments(i.LostOctets), "tcpi_retransmits": int64(i.Retransmits),

@@ -3,6 +3,7 @@ package tcp
 import (
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
 )
 
@@ -29,7 +30,8 @@ type counters struct {
 // durations. Fields of tcp_info that mean nothing here are left out.
 type Info struct {
 	State      State
-	Congestion string // name of the recovery mode: "open", "recovery", "loss"
+	Congestion string // name of the algorithm; "" before the handshake ends, or if it has none
+	Recovery   string // "open", "recovery" or "loss"
 
 	Options                    InfoOptions
 	SendScale, RecvScale       uint8
@@ -61,7 +63,7 @@ type InfoOptions struct {
 // Info returns the state of the connection at now. For the worker, as every method is.
 func (c *Conn) Info(now mono.Time) Info {
 	i := Info{
-		State: c.state, Congestion: c.rec.mode.String(),
+		State: c.state, Congestion: c.algorithmName(), Recovery: c.rec.mode.String(),
 		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK, c.ecn.kind.String()},
 		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
 		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.p.MSS,
@@ -89,6 +91,14 @@ func (c *Conn) Info(now mono.Time) Info {
 		}
 	}
 	return i
+}
+
+// algorithmName asks the algorithm for its name.
+func (c *Conn) algorithmName() string {
+	if a, ok := c.alg.(congestion.Named); ok {
+		return a.Name()
+	}
+	return ""
 }
 
 // String returns the mode as it is shown.

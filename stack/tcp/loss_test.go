@@ -100,8 +100,8 @@ func TestSACKResendsHolesOnly(t *testing.T) {
 			t.Errorf("sent %q again", line)
 		}
 	}
-	if got := s.Info(s.now); got.Ssthresh != 6000 || got.Congestion != "recovery" {
-		t.Errorf("ssthresh %d, %s; want 6000, recovery", got.Ssthresh, got.Congestion)
+	if got := s.Info(s.now); got.Ssthresh != 6000 || got.Recovery != "recovery" {
+		t.Errorf("ssthresh %d, %s; want 6000, recovery", got.Ssthresh, got.Recovery)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestRetransmissionTimeout(t *testing.T) {
 	s.in(wire.ACK, 1, 0, 1001)
 	s.want("slow start over what was given up", data(1001, 1000, 2)...)
 	s.in(wire.ACK, 1, 0, 10001)
-	if got := s.Info(s.now).Congestion; got != "open" {
+	if got := s.Info(s.now).Recovery; got != "open" {
 		t.Errorf("mode %s, want open", got)
 	}
 }

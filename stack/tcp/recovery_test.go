@@ -32,8 +32,8 @@ func TestPRR(t *testing.T) {
 		t.Errorf("ssthresh = %d, want 10000", got)
 	}
 	s.in(wire.ACK, 1, 0, next)
-	if got := s.Info(s.now); got.Congestion != "open" || got.Cwnd != 10000 {
-		t.Errorf("%s with cwnd %d after recovery, want open, 10000", got.Congestion, got.Cwnd)
+	if got := s.Info(s.now); got.Recovery != "open" || got.Cwnd != 10000 {
+		t.Errorf("%s with cwnd %d after recovery, want open, 10000", got.Recovery, got.Cwnd)
 	}
 }
 
@@ -161,8 +161,8 @@ func TestEifelUndoesATimeout(t *testing.T) {
 	s.after(30 * time.Millisecond)
 	s.in(wire.ACK, 1, 0, 989, withTS(wire.Options{}, 2, sentAt))
 	i := s.Info(s.now)
-	if i.Undone != 1 || i.Cwnd < 9880 || i.Congestion != "open" || i.LostOctets != 0 {
-		t.Errorf("undone %d, cwnd %d, %s, lost %d; want the window of before", i.Undone, i.Cwnd, i.Congestion, i.LostOctets)
+	if i.Undone != 1 || i.Cwnd < 9880 || i.Recovery != "open" || i.LostOctets != 0 {
+		t.Errorf("undone %d, cwnd %d, %s, lost %d; want the window of before", i.Undone, i.Cwnd, i.Recovery, i.LostOctets)
 	}
 }
 
@@ -201,8 +201,8 @@ func TestFRTO(t *testing.T) {
 		}
 	}
 	s.in(wire.ACK, 1, 0, 3001)
-	if i := s.Info(s.now); i.Undone != 1 || i.Congestion != "open" || i.Cwnd < 10_000 {
-		t.Errorf("undone %d, %s, cwnd %d; want 1, open, at least 10000", i.Undone, i.Congestion, i.Cwnd)
+	if i := s.Info(s.now); i.Undone != 1 || i.Recovery != "open" || i.Cwnd < 10_000 {
+		t.Errorf("undone %d, %s, cwnd %d; want 1, open, at least 10000", i.Undone, i.Recovery, i.Cwnd)
 	}
 }
 

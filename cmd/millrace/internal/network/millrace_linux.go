@@ -114,7 +114,7 @@ func (n *nic) Info(c net.Conn) (Info, bool) {
 	}
 	return Info{
 		Retransmits: int64(i.SegmentsRetransmitted), Cwnd: int64(i.Cwnd), SndWnd: int64(i.SendWindow),
-		RTT: i.RTT, RTTVar: i.RTTVar, PMTU: pathMTU(i.PathMSS, c), Congestion: n.chosen.Load().name,
+		RTT: i.RTT, RTTVar: i.RTTVar, PMTU: pathMTU(i.PathMSS, c), Congestion: i.Congestion,
 	}, true
 }
 
