@@ -50,7 +50,7 @@ func TestUploads(t *testing.T) {
 	l := made(t)
 	big := file(t, sized[int64](256, 32)*mib)
 	small := file(t, sized[int64](16, 2)*mib)
-	listening(t, l.A, "proxy", "--listen", ":8082", "--to", startSink(t, l.A))
+	listening(t, l.A, "proxy", "--listen", ":8082", "--to", startSink(t, l.A, "127.0.0.1:0"))
 	for _, to := range hosts {
 		took, err := upload(t, l.B, big, "http://"+to.host+":8082/")
 		if err != nil {
@@ -70,11 +70,11 @@ func TestUploads(t *testing.T) {
 		crowd, small.size/mib, took.Seconds(), rate(crowd*small.size, took))
 }
 
-// startSink runs an HTTP server on the kernel's loopback of a host until the test ends. It
-// answers an upload with its size and sum. The address is its own.
-func startSink(t testing.TB, h *lab.Host) (address string) {
+// startSink runs an HTTP server on the kernel's TCP of a host until the test ends. It
+// answers an upload with its size and sum. The address is where it listens.
+func startSink(t testing.TB, h *lab.Host, at string) (address string) {
 	t.Helper()
-	l, err := h.Listen("tcp", "127.0.0.1:0")
+	l, err := h.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
