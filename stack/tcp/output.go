@@ -135,12 +135,13 @@ func (c *Conn) stamp(now mono.Time, seg *wire.Segment) {
 	if c.rcv.tsOK {
 		c.putTimestamps(now, &seg.Opt)
 	}
-	if c.rcv.sackOK && (c.rcv.holes.count() > 0 || c.rcv.holes.hasDuplicate) {
+	if c.rcv.sackOK && (c.rcv.holes.count() > 0 || c.rcv.holes.hasDuplicate || c.rcv.finAhead) {
 		room := wire.SACKMax
 		if c.rcv.tsOK {
 			room--
 		}
 		c.rcv.holes.blocks(&seg.Opt, room)
+		c.sackFIN(&seg.Opt, room)
 	}
 	c.ecnStamp(seg)
 	seg.WND = c.advertise(seg.ACK)

@@ -89,7 +89,9 @@ func (c *Conn) noteDelivered(now mono.Time, s *sent, seg *wire.Segment) {
 	if s.mark&markTwice == 0 && s.end.LessEq(c.rec.recover) {
 		c.rec.original += s.len()
 	}
-	hasEcho := c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0
+	// What is reported by SACK alone lies beyond a hole, and the echo is of what came before that
+	// (RFC 7323, section 4.3): it says nothing of s.
+	hasEcho := c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0 && s.end.LessEq(seg.ACK)
 	c.rack.delivered(s, now, c.rtt.minRTT, seg.Opt.TSEcr, c.timestampClock(s.at), hasEcho)
 }
 

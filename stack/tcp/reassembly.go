@@ -144,6 +144,27 @@ func (c *Conn) noteDuplicateAhead(r seq.Range) {
 	}
 }
 
+// sackFIN reports a FIN that came out of order: it occupies an octet of the sequence space as
+// data does, and a sender whose last segment carries it learns only so that this has arrived.
+func (c *Conn) sackFIN(o *wire.Options, room int) {
+	if !c.rcv.finAhead {
+		return
+	}
+	fin := seq.Range{Start: c.rcv.finSEQ, End: c.rcv.finSEQ.Add(1)}
+	n := int(o.NSACK)
+	for i := range n {
+		if o.SACK[i].End == fin.Start {
+			o.SACK[i].End = fin.End
+			return
+		}
+	}
+	if n < room {
+		o.SACK[n] = fin
+		o.NSACK++
+		o.Has |= wire.HasSACK
+	}
+}
+
 // noteDuplicate remembers the octets of a segment that had all arrived before, to tell the
 // sender that it sent them in vain (RFC 2883, section 4).
 func (c *Conn) noteDuplicate(seg *wire.Segment) {

@@ -65,7 +65,11 @@ func (c *Conn) payloadRoom(b []byte) int {
 	if c.rcv.tsOK {
 		o.Has |= wire.HasTimestamps
 	}
-	if n := c.rcv.holes.marks; c.rcv.sackOK && (n > 0 || c.rcv.holes.hasDuplicate) {
+	n := c.rcv.holes.marks
+	if c.rcv.finAhead {
+		n++
+	}
+	if c.rcv.sackOK && (n > 0 || c.rcv.holes.hasDuplicate) {
 		o.Has |= wire.HasSACK
 		o.NSACK = uint8(min(n+1, wire.SACKMax))
 	}
