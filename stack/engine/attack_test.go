@@ -37,7 +37,10 @@ func (h *host) forge(p *pair, c *Conn, s wire.Segment) {
 // ends of a transfer, with and without timestamps of its own. "An off-path attacker" knows the ports, and guesses
 // sequence and acknowledgment numbers. https://www.rfc-editor.org/rfc/rfc5961.html
 func TestBlindAttacks(t *testing.T) {
-	const guesses = 10_000
+	guesses := 10_000
+	if underRace {
+		guesses = 500 // it looks at every access: this is about sequence numbers
+	}
 	for _, bare := range []bool{false, true} {
 		p := newPair(t, Config{TCP: tcp.Config{NoTimestamps: bare}}, pipe.Config{})
 		p.b.listen(80)
@@ -111,7 +114,11 @@ func TestBlindAttacks(t *testing.T) {
 // TestSYNFlood: 200,000 SYNs from forged addresses in two seconds, and 100 true connections a
 // second among them. All of these succeed, and memory is bounded.
 func TestSYNFlood(t *testing.T) {
-	const spoofed, every = 200_000, 1000
+	const every = 1000
+	spoofed := 200_000
+	if underRace {
+		spoofed = 20_000
+	}
 	p := newPair(t, Config{}, pipe.Config{})
 	p.b.listen(80)
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -139,7 +146,7 @@ func TestSYNFlood(t *testing.T) {
 		}
 	}
 	s := p.b.e.Stats()
-	if 100*open < 99*len(dialled) || len(p.b.accepted) < open {
+	if 100*open < 99*len(dialled) || len(p.b.accepted) < open || s.SyncookiesRecv == 0 {
 		t.Errorf("%d of %d true connections opened, want 99 %%", open, len(dialled))
 	}
 	if s.HalfOpen > BacklogDefault || used > 16<<20 {
