@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/socket"
 )
 
 // Conn is a TCP connection. It implements net.Conn, with the semantics and the errors of
@@ -23,11 +24,9 @@ type Conn struct {
 	c             *engine.Conn
 	local, remote net.TCPAddr
 
-	rd, wr    gate
-	closed    atomic.Bool
-	readShut  atomic.Bool
-	writeShut atomic.Bool
-	linger    atomic.Int64 // seconds; less than zero is in the background
+	sock   socket.Stream // what reads and writes do when they need not wait
+	rd, wr gate
+	linger atomic.Int64 // seconds; less than zero is in the background
 }
 
 var (
@@ -37,7 +36,7 @@ var (
 )
 
 func (s *Stack) newConn(w *worker) *Conn {
-	c := &Conn{s: s, w: w}
+	c := &Conn{s: s, w: w, sock: socket.Stream{KeepError: true}}
 	c.rd.init()
 	c.wr.init()
 	c.linger.Store(-1)
@@ -47,6 +46,7 @@ func (s *Stack) newConn(w *worker) *Conn {
 // bind joins c to its connection. It is called on the worker, or before anyone else knows c.
 func (c *Conn) bind(ec *engine.Conn) {
 	c.c = ec
+	c.sock.Bind(ec)
 	c.local, c.remote = tcpAddr(ec.LocalAddr()), tcpAddr(ec.RemoteAddr())
 }
 
@@ -86,33 +86,17 @@ func (c *Conn) read(b []byte) (int, error) {
 	c.rd.mu.Lock()
 	defer c.rd.mu.Unlock()
 	for {
-		if c.closed.Load() {
-			return 0, net.ErrClosed
-		}
-		if c.rd.expired() {
+		if c.rd.expired() && !c.sock.Closed() {
 			return 0, os.ErrDeadlineExceeded
 		}
-		if len(b) == 0 {
-			return 0, nil
-		}
-		// What the status says of the data was true before it was stored: look at it first.
-		status := c.c.Status()
-		if n := c.c.Recv().Read(b); n > 0 {
-			if c.c.Recv().UpdateDue() {
-				c.c.PostRead()
-			}
-			return n, nil
-		}
+		n, errno := c.sock.Read(b)
 		switch {
-		case c.closed.Load():
-			return 0, net.ErrClosed
-		case status.PeerFinished(), c.readShut.Load():
+		case n > 0, errno == socket.OK && len(b) == 0:
+			return n, nil
+		case errno == socket.OK && !c.aborted():
 			return 0, io.EOF
-		case status.Gone():
-			if status.Cause() == engine.None {
-				return 0, io.EOF
-			}
-			return 0, c.goneError("read", status)
+		case errno != syscall.EAGAIN:
+			return 0, c.errnoError("read", errno)
 		}
 		c.rd.wait(c.readable)
 	}
@@ -122,7 +106,7 @@ func (c *Conn) read(b []byte) (int, error) {
 func (c *Conn) readable() bool {
 	s := c.c.Status()
 	return c.c.Recv().Len() > 0 || s.PeerFinished() || s.Gone() ||
-		c.closed.Load() || c.readShut.Load() || c.rd.expired()
+		c.sock.Closed() || c.sock.ReadStopped() || c.rd.expired()
 }
 
 // Write writes all of b, which is copied, and waits for space as long as there is too
@@ -140,23 +124,18 @@ func (c *Conn) write(b []byte) (int, error) {
 	defer c.wr.mu.Unlock()
 	written := 0
 	for {
-		status := c.c.Status()
-		switch {
-		case c.closed.Load():
-			return written, net.ErrClosed
-		case c.wr.expired():
+		if c.wr.expired() && !c.sock.Closed() {
 			return written, os.ErrDeadlineExceeded
-		case c.writeShut.Load():
-			return written, sysError("write", syscall.EPIPE)
-		case status.Gone():
-			return written, c.goneError("write", status)
 		}
-		if n := c.c.Send().Write(b[written:]); n > 0 {
-			written += n
-			c.c.PostWrite()
-		}
-		if written == len(b) {
+		n, errno := c.sock.Write(b[written:])
+		written += n
+		switch {
+		case errno != socket.OK && errno != syscall.EAGAIN:
+			return written, c.errnoError("write", errno)
+		case written == len(b):
 			return written, nil
+		case errno == socket.OK:
+			continue
 		}
 		c.wr.wait(c.writable)
 	}
@@ -167,7 +146,26 @@ func (c *Conn) write(b []byte) (int, error) {
 func (c *Conn) writable() bool {
 	q, s := c.c.Send(), c.c.Status()
 	return q.Roomy() || s.Gone() ||
-		c.closed.Load() || c.writeShut.Load() || c.wr.expired()
+		c.sock.Closed() || c.sock.WriteStopped() || c.wr.expired()
+}
+
+// aborted says whether our own side broke the connection off.
+func (c *Conn) aborted() bool {
+	s := c.c.Status()
+	return s.Gone() && s.Cause() == engine.Aborted && !c.sock.ReadStopped() && !s.PeerFinished()
+}
+
+// errnoError is an errno of the socket as package net reports it.
+func (c *Conn) errnoError(call string, errno syscall.Errno) error {
+	s := c.c.Status()
+	switch {
+	case errno == syscall.EBADF:
+		return net.ErrClosed
+	case errno == syscall.EPIPE && c.sock.WriteStopped():
+	case s.Gone() && s.Cause() == engine.Aborted:
+		return c.goneError(call, s)
+	}
+	return sysError(call, errno)
 }
 
 // goneError says why the connection is gone.
@@ -187,7 +185,7 @@ func (c *Conn) opError(op string, err error) error {
 // unread the peer is sent RST. SetLinger changes that. Reads and writes that wait return
 // net.ErrClosed.
 func (c *Conn) Close() error {
-	if c.closed.Swap(true) {
+	if !c.sock.Retire() {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.rd.stop()
@@ -198,11 +196,7 @@ func (c *Conn) Close() error {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	linger := c.linger.Load()
-	if linger == 0 {
-		c.c.PostAbort()
-		return nil
-	}
-	c.c.PostClose()
+	c.sock.Finish(linger == 0)
 	if linger > 0 {
 		c.awaitSent(time.Duration(linger) * time.Second)
 	}
@@ -216,8 +210,7 @@ func (c *Conn) awaitSent(d time.Duration) {
 	timer := time.AfterFunc(d, c.wr.open)
 	defer timer.Stop()
 	sent := func() bool {
-		s := c.c.Status()
-		return s.SendFinished() || s.Gone() || clock() >= late
+		return c.sock.Sent() || clock() >= late
 	}
 	for !sent() {
 		c.wr.wait(sent)
@@ -226,10 +219,10 @@ func (c *Conn) awaitSent(d time.Duration) {
 
 // CloseWrite ends our side: the peer reads io.EOF after what was written.
 func (c *Conn) CloseWrite() error {
-	if c.closed.Load() {
+	if c.sock.Closed() {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.writeShut.Store(true)
+	c.sock.StopWriting()
 	c.wr.open()
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
@@ -243,10 +236,10 @@ func (c *Conn) CloseWrite() error {
 // CloseRead ends the reading: Read returns io.EOF, and what arrives is acknowledged and
 // dropped, as on Linux.
 func (c *Conn) CloseRead() error {
-	if c.closed.Load() {
+	if c.sock.Closed() {
 		return c.opError("close", net.ErrClosed)
 	}
-	c.readShut.Store(true)
+	c.sock.StopReading()
 	c.rd.open()
 	if c.c.Status().Gone() {
 		return c.opError("close", sysError("shutdown", syscall.ENOTCONN))
@@ -268,7 +261,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rd, 
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wr, t) }
 
 func (c *Conn) setDeadline(g *gate, t time.Time) error {
-	if c.closed.Load() {
+	if c.sock.Closed() {
 		return c.opError("set", net.ErrClosed)
 	}
 	g.setDeadline(t)

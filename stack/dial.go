@@ -107,7 +107,7 @@ func (d Dialer) dial(ctx context.Context, remote netip.AddrPort) (*Conn, error) 
 		return nil, err
 	}
 	if err := c.awaitOpen(ctx); err != nil {
-		c.closed.Store(true)
+		c.sock.Retire()
 		c.c.PostAbort()
 		return nil, err
 	}

@@ -232,7 +232,7 @@ func (l *Listener) Close() error {
 		})
 		for len(l.queue) > 0 {
 			c := <-l.queue
-			c.closed.Store(true)
+			c.sock.Retire()
 			c.c.PostAbort()
 		}
 		l.s.claims.unbind(l.claim)

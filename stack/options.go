@@ -61,7 +61,7 @@ func (c *Conn) SetUserTimeout(d time.Duration) error {
 // SetLinger says what Close does with data not acknowledged: sec < 0, the default, sends it
 // in the background; 0 drops it and sends RST; sec > 0 has Close wait for it that long.
 func (c *Conn) SetLinger(sec int) error {
-	if c.closed.Load() {
+	if c.sock.Closed() {
 		return c.opError("set", net.ErrClosed)
 	}
 	c.linger.Store(int64(sec))
@@ -94,7 +94,7 @@ const bufferMin = 4608
 
 // set changes an option on the worker, and waits, so that it holds for what is written next.
 func (c *Conn) set(f func(now mono.Time)) error {
-	if c.closed.Load() {
+	if c.sock.Closed() {
 		return c.opError("set", net.ErrClosed)
 	}
 	err := c.ask(func(now mono.Time) {

@@ -20,6 +20,9 @@ const OK syscall.Errno = 0
 // so is Write; the rest is safe for concurrent use.
 type Stream struct {
 	c *engine.Conn
+	// KeepError has every call say why the connection broke, not the first one alone. It is
+	// set before anyone else knows the stream.
+	KeepError bool
 
 	closed    atomic.Bool
 	readShut  atomic.Bool
@@ -98,10 +101,10 @@ func (s *Stream) Shutdown(read, write bool) syscall.Errno {
 	}
 	if read {
 		// What arrived, or still does, can be read, as on Linux; then there is the end.
-		s.readShut.Store(true)
+		s.StopReading()
 	}
 	if write {
-		s.writeShut.Store(true)
+		s.StopWriting()
 		s.c.PostCloseWrite()
 	}
 	return OK
@@ -110,16 +113,41 @@ func (s *Stream) Shutdown(read, write bool) syscall.Errno {
 // Close gives the connection up: by RST if abort says so, or with data unread; else what
 // was written is still sent. The caller who lingers asks Sent afterwards.
 func (s *Stream) Close(abort bool) syscall.Errno {
-	if s.closed.Swap(true) {
+	if !s.Retire() {
 		return syscall.EBADF
 	}
+	s.Finish(abort)
+	return OK
+}
+
+// Retire is the first half of Close, for callers that must see others out of Read and Write
+// before the second: from now on these say EBADF. It says whether this is the first close.
+func (s *Stream) Retire() bool { return !s.closed.Swap(true) }
+
+// Finish is the second half of Close.
+func (s *Stream) Finish(abort bool) {
 	if abort {
 		s.c.PostAbort()
 	} else {
 		s.c.PostClose()
 	}
-	return OK
 }
+
+// Closed says whether Close or Retire was called.
+func (s *Stream) Closed() bool { return s.closed.Load() }
+
+// StopReading has Read return the end once what is there has been read, and StopWriting has
+// Write say EPIPE. The connection does not hear of it.
+func (s *Stream) StopReading() { s.readShut.Store(true) }
+
+// StopWriting is explained with StopReading.
+func (s *Stream) StopWriting() { s.writeShut.Store(true) }
+
+// ReadStopped and WriteStopped say whether that was done.
+func (s *Stream) ReadStopped() bool { return s.readShut.Load() }
+
+// WriteStopped is explained with ReadStopped.
+func (s *Stream) WriteStopped() bool { return s.writeShut.Load() }
 
 // Sent says whether the peer has acknowledged all, or never will: the end of lingering.
 func (s *Stream) Sent() bool {
@@ -146,7 +174,10 @@ func (s *Stream) Opened() syscall.Errno {
 // SO_ERROR does, or OK.
 func (s *Stream) TakeError() syscall.Errno {
 	err := s.pending(s.c.Status())
-	if err == OK || s.reported.Swap(true) {
+	if err == OK || s.KeepError {
+		return err
+	}
+	if s.reported.Swap(true) {
 		return OK
 	}
 	return err
