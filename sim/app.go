@@ -70,6 +70,7 @@ type app struct {
 	readShut              bool
 	closed                bool
 	cause                 tcp.Cause
+	expired               bool     // by its user timeout, or another
 	info                  tcp.Info // when it ended
 }
 
@@ -144,6 +145,7 @@ func (a *app) end() {
 	}
 	a.ended, a.endedAt = true, a.net.now
 	a.cause = a.conn.Status().Cause()
+	a.expired = a.cause == tcp.TimedOut && a.host.options.userTimeout > 0
 	a.info = a.conn.TCP().Info(a.host.clock())
 	// In good order there may be data left to read.
 	a.closeIf(a.cause != tcp.None || a.does.ending == endNever)

@@ -51,6 +51,7 @@ func draw(seed uint64) scenarioConfig {
 	for range flows {
 		cfg.flows = append(cfg.flows, d.flow(small, hostile))
 	}
+	drawer{rand.New(rand.NewPCG(seed, 1))}.more(&cfg, hostile)
 	if d.chance(0.5) {
 		nearWrap(&cfg, d)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
 // network is hosts, the paths between them, and the time. Nothing in it runs by itself: run
@@ -36,23 +37,26 @@ type network struct {
 type watcher interface {
 	// sent is called for each packet that a host sends, before anything happens to it.
 	sent(h *host, frame []byte)
-	// stepped is called after a host has done all it has to do for now.
+	// stepped is called after each step of a host's engine: it has taken what arrived, and
+	// then sent what it had to.
 	stepped(h *host)
 }
 
 // host is an engine with its port.
 type host struct {
-	net    *network
-	id     int16
-	addr   netip.Addr
-	eng    *engine.Engine
-	port   *port
-	router *router
-	origin mono.Time // the host's clock shows the network's time and this
-	out    int16     // the path that its packets take
-	dirty  bool      // must be stepped
-	wakeAt mono.Time // when it is to be woken; mono.Never: not at all
-	dead   bool      // it was switched off: it neither hears nor speaks
+	net     *network
+	id      int16
+	addr    netip.Addr
+	eng     *engine.Engine
+	port    *port
+	router  *router
+	origin  mono.Time // the host's clock shows the network's time and this
+	out     int16     // the path that its packets take
+	dirty   bool      // must be stepped
+	wakeAt  mono.Time // when it is to be woken; mono.Never: not at all
+	grain   mono.Time // it is stepped at multiples of it only; 0: whenever there is something to do
+	options hostOptions
+	dead    bool // it was switched off: it neither hears nor speaks
 }
 
 // stepsMax bounds what a host does at one moment: 64 packets and 256 frames a step make it
@@ -86,11 +90,12 @@ type hostConfig struct {
 	txSlow   time.Duration // how long a frame is in use after it was sent
 	origin   mono.Time
 	known    mono.Time // when its neighbour answers
+	grain    time.Duration
 }
 
 // addHost adds a host that has no path yet.
 func (n *network) addHost(cfg hostConfig) *host {
-	h := &host{net: n, id: int16(len(n.hosts)), addr: cfg.addr, origin: cfg.origin, out: -1, wakeAt: mono.Never}
+	h := &host{net: n, id: int16(len(n.hosts)), addr: cfg.addr, origin: cfg.origin, out: -1, wakeAt: mono.Never, grain: mono.Time(cfg.grain)}
 	if cfg.txFrames == 0 {
 		cfg.txFrames = 1024
 	}
@@ -154,7 +159,7 @@ func (n *network) run(end mono.Time) {
 			n.handle(n.events.take())
 		}
 		for _, h := range n.hosts {
-			if h.dirty && !h.dead {
+			if h.dirty && !h.dead && h.ticks() {
 				h.step()
 			}
 		}
@@ -195,12 +200,22 @@ func (n *network) send(h *host, i int32) {
 	v := l.put(n.now, frame)
 	n.trace.add(n.now, h.id, frame, &v)
 	if v.dropped {
+		var seg wire.Segment
+		if parse(frame, &seg) && seg.LEN() > 0 {
+			l.stats.LostData++
+		}
+		if v.tooBig && l.cfg.Narrows.Tells {
+			n.tell(h, frame, l.cfg.Narrows.MTU)
+		}
 		n.packets.drop(i, placeFlying)
 		return
 	}
 	p.sent, p.path = n.now, h.out
 	if v.mark && markCE(frame) {
 		l.stats.Marked++
+	}
+	if v.squeeze && squeeze(frame, v.left) {
+		l.stats.Squeezed++
 	}
 	if v.again != mono.Never {
 		n.duplicate(i, v.again)
@@ -248,20 +263,46 @@ func (n *network) sum(a, b uint64) {
 	n.digest = hi ^ lo + n.digest<<1
 }
 
+// ticks says whether the host may be stepped now; if not, it will be when its clock ticks.
+func (h *host) ticks() bool {
+	at := h.onGrain(h.net.now)
+	if at == h.net.now {
+		return true
+	}
+	h.wake(at)
+	return false
+}
+
+// onGrain is the first tick of the host's clock at or after t.
+func (h *host) onGrain(t mono.Time) mono.Time {
+	if h.grain == 0 {
+		return t
+	}
+	return (t + h.grain - 1) / h.grain * h.grain
+}
+
+// wake has the host stepped at a time, if it is not before that.
+func (h *host) wake(at mono.Time) {
+	if at < h.wakeAt {
+		h.wakeAt = at
+		h.net.events.put(event{at: at, kind: eventWake, ref: int32(h.id)})
+	}
+}
+
 // step has the host do all there is to do at this moment, and settles when it is next woken.
 func (h *host) step() {
 	n := h.net
 	h.dirty = false
-	for i := 0; h.eng.Step(h.clock()); i++ {
+	for i, worked := 0, true; worked; i++ {
+		worked = h.eng.Step(h.clock())
 		n.steps++
+		if n.watch != nil {
+			n.watch.stepped(h)
+		}
 		if i == stepsMax {
 			n.fail("host %c does not come to rest", 'a'+h.id)
 			return
 		}
-	}
-	n.steps++
-	if n.watch != nil {
-		n.watch.stepped(h)
 	}
 	next := h.eng.Deadline()
 	if next == mono.Never {
@@ -272,10 +313,7 @@ func (h *host) step() {
 		n.fail("host %c: the engine is due at %v and does nothing", 'a'+h.id, time.Duration(next))
 		return
 	}
-	if next < h.wakeAt {
-		h.wakeAt = next
-		n.events.put(event{at: next, kind: eventWake, ref: int32(h.id)})
-	}
+	h.wake(h.onGrain(next))
 }
 
 // close ends the network: engines, ports, and what flies. It says what is missing.

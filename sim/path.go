@@ -39,6 +39,10 @@ type PathConfig struct {
 	Down []Outage
 	// CEThreshold marks ECN-capable packets that waited for longer; 0 does not mark.
 	CEThreshold time.Duration
+	// Narrows is when the path carries less than the hosts' MTU.
+	Narrows Narrows
+	// Squeeze is of the window that a segment offers being made smaller on its way.
+	Squeeze float64
 	// Drop, if not nil, is asked about each packet, counted from 1, and loses those that it
 	// says true to. seg is valid during the call.
 	Drop func(no int, now mono.Time, seg *wire.Segment) bool
@@ -62,6 +66,9 @@ type PathStats struct {
 	Duplicated      uint64
 	Corrupted       uint64
 	Marked          uint64 // with CE
+	LostData        uint64 // for whatever reason, of those that must be sent again: data, SYN or FIN
+	TooBig          uint64 // larger than what the path carries
+	Squeezed        uint64 // with a smaller window than was sent
 }
 
 // path is a direction of a link at work.
@@ -107,6 +114,9 @@ type verdict struct {
 	again   mono.Time // when a copy arrives, or mono.Never
 	corrupt bool
 	mark    bool
+	tooBig  bool // dropped for its size
+	squeeze bool // offers less than was sent: left of 65536 parts
+	left    uint32
 }
 
 // put decides about a frame that is sent at now.
@@ -118,6 +128,9 @@ func (l *path) put(now mono.Time, frame []byte) verdict {
 	case l.down(now):
 		l.stats.Outage++
 		return verdict{dropped: true}
+	case l.tooBig(now, octets):
+		l.stats.TooBig++
+		return verdict{dropped: true, tooBig: true}
 	case l.chosen(now, frame) || l.unlucky():
 		l.stats.Lost++
 		return verdict{dropped: true}
@@ -136,6 +149,7 @@ func (l *path) put(now mono.Time, frame []byte) verdict {
 		l.stats.Corrupted++
 		v.corrupt = true
 	}
+	v.left, v.squeeze = l.squeezes()
 	l.schedule(&v)
 	return v
 }

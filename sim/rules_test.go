@@ -31,6 +31,17 @@ func losing(p PathConfig, lost ...int) PathConfig {
 	return p
 }
 
+// everyNth loses each n-th data segment.
+func everyNth(n int) func(int, mono.Time, *wire.Segment) bool {
+	data := 0
+	return func(_ int, _ mono.Time, seg *wire.Segment) bool {
+		if len(seg.Payload) > 0 {
+			data++
+		}
+		return len(seg.Payload) > 0 && data%n == 0
+	}
+}
+
 // wantRecovered plays one flow of octets from client to server, and returns how long the
 // server waited for the last octet after the connection opened, and the client's counts.
 func wantRecovered(t *testing.T, cfg scenarioConfig, octets int64) (time.Duration, tcp.Info) {

@@ -46,7 +46,10 @@ type hostOptions struct {
 	tcp                    tcp.Config
 	recvBuffer, sendBuffer int
 	noDelay                bool
+	recvMax, sendMax       int           // what the buffers grow to; 0: they stay as they are
 	keepIdle               time.Duration // 0: no keepalive
+	userTimeout            time.Duration // 0: none
+	grain                  time.Duration // it is stepped at multiples of it; 0: at any time
 	mtu                    int
 	txFrames               int
 	txSlow                 time.Duration
@@ -86,6 +89,7 @@ func newScenario(cfg scenarioConfig) *scenario {
 	}
 	s.a = s.addHost(s.hostConfig(addr[0], &cfg.a))
 	s.b = s.addHost(s.hostConfig(addr[1], &cfg.b))
+	s.a.options, s.b.options = cfg.a, cfg.b
 	s.join(s.a, s.b, cfg.there)
 	s.join(s.b, s.a, cfg.back)
 	_, err := s.b.eng.Listen(engine.ListenConfig{
@@ -111,7 +115,10 @@ func newScenario(cfg scenarioConfig) *scenario {
 
 // options are those of the host's connections.
 func (o *hostOptions) options() engine.Options {
-	return engine.Options{NoDelay: o.noDelay, KeepAlive: o.keepIdle > 0, KeepIdle: o.keepIdle}
+	return engine.Options{
+		NoDelay: o.noDelay, KeepAlive: o.keepIdle > 0, KeepIdle: o.keepIdle,
+		UserTimeout: o.userTimeout,
+	}
 }
 
 func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
@@ -122,8 +129,10 @@ func (s *scenario) hostConfig(addr netip.Addr, o *hostOptions) hostConfig {
 	}
 	return hostConfig{
 		addr: addr, mtu: o.mtu, txFrames: o.txFrames, txSlow: o.txSlow, origin: o.origin, known: o.known,
+		grain: o.grain,
 		engine: engine.Config{
 			TCP: o.tcp, Key: key, Pool: &s.pool, RecvBuffer: o.recvBuffer, SendBuffer: o.sendBuffer,
+			RecvMax: max(1, o.recvMax), SendMax: max(1, o.sendMax),
 		},
 	}
 }

@@ -38,6 +38,44 @@ type tally struct {
 	flows, whole, octets, packets, steps uint64
 	resent, timeouts, fast               uint64
 	a                                    map[tcp.Cause]int
+	met                                  map[string]uint64 // how often what the draw is to cover has happened
+}
+
+// meet counts what has happened in a scenario.
+func (y *tally) meet(s *scenario) {
+	if y.met == nil {
+		y.met = make(map[string]uint64)
+	}
+	for _, l := range s.paths {
+		st := &l.stats
+		for what, n := range map[string]uint64{
+			"lost": st.Lost, "queue full": st.QueueDrops, "link down": st.Outage, "overtaken": st.Reordered,
+			"twice": st.Duplicated, "corrupted": st.Corrupted, "marked": st.Marked, "too big": st.TooBig,
+			"window taken back": st.Squeezed,
+		} {
+			y.met[what] += n
+		}
+	}
+	for _, h := range s.hosts {
+		st := h.eng.Stats()
+		for what, n := range map[string]uint64{
+			"told the MTU": st.ICMPPathMTU, "black hole": st.TCP.TCPMTUPFail, "MTU probed": st.TCP.TCPMTUPSuccess,
+			"spurious time-out": st.TCP.TCPSpuriousRTOs, "undone by DSACK": st.TCP.TCPDSACKUndo,
+			"tail probe": st.TCP.TCPLossProbes, "retransmission lost": st.TCP.TCPLostRetransmit,
+			"window probe": st.TCP.TCPWinProbe, "keepalive": st.TCP.TCPKeepAlive,
+			"by RFC 6582": st.TCP.TCPRenoRecovery, "by SACK": st.TCP.TCPSACKRecovery,
+		} {
+			y.met[what] += n
+		}
+	}
+	s.ends(func(a *app) {
+		switch {
+		case a.expired:
+			y.met["user timeout"]++
+		case a.waits():
+			y.met["rightly waits for ever"]++
+		}
+	})
 }
 
 func (y *tally) add(s *scenario) {
@@ -56,6 +94,7 @@ func (y *tally) add(s *scenario) {
 		y.timeouts += st.TCPTimeouts
 		y.fast += st.TCPSACKRecovery + st.TCPRenoRecovery
 	}
+	y.meet(s)
 	for _, f := range s.flows {
 		y.flows++
 		y.octets += uint64(f.client.read + f.server.read)
@@ -65,6 +104,9 @@ func (y *tally) add(s *scenario) {
 		}
 	}
 }
+
+// sameEvery is how many seeds there are to one that is played twice, to compare the digests.
+const sameEvery = 20
 
 // playSeed plays the scenario of a seed, and returns its digest and what is wrong.
 func playSeed(seed uint64, y *tally) (digest uint64, events uint64, err error) {
@@ -108,7 +150,13 @@ func TestSeeds(t *testing.T) {
 				if i >= len(seeds) {
 					return
 				}
-				if _, _, err := playSeed(seeds[i], &y); err != nil {
+				digest, _, err := playSeed(seeds[i], &y)
+				if err == nil && i%sameEvery == 0 {
+					if again, _, _ := playSeed(seeds[i], new(tally)); again != digest {
+						err = fmt.Errorf("seed %d: digest %x, then %x", seeds[i], digest, again)
+					}
+				}
+				if err != nil {
 					failed.Add(1)
 					t.Error(err)
 				}
@@ -116,8 +164,20 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	y.report(t, len(seeds))
+}
+
+// report shows what was played, and fails if the draw does not reach what it is to cover.
+func (y *tally) report(t *testing.T, seeds int) {
+	t.Helper()
 	t.Logf("%d flows, %d whole, client's ends %v; %d octets, %d packets, %d steps, %d resent, %d time-outs, %d fast recoveries",
 		y.flows, y.whole, y.a, y.octets, y.packets, y.steps, y.resent, y.timeouts, y.fast)
+	t.Logf("met: %v", y.met)
+	for what, n := range y.met {
+		if n == 0 && seeds >= 1000 {
+			t.Errorf("%d seeds, and never: %s", seeds, what)
+		}
+	}
 }
 
 // TestSameSeedSameDigest: the same seed gives the same packets at the same times.
