@@ -52,6 +52,9 @@ func (c *checker) outcome(f *flow) {
 	if f.client.expired || f.server.expired {
 		return // and the other end was reset
 	}
+	if c.givenUp(f) {
+		return
+	}
 	if s.cfg.unlikely && (f.client.cause != tcp.None || f.server.cause != tcp.None || !f.server.opened) {
 		return
 	}
@@ -78,6 +81,18 @@ func (c *checker) outcome(f *flow) {
 
 // breaks says whether the application ends the connection before all is through.
 func (b *behaviour) breaks() bool { return b.ending >= endClose }
+
+// givenUp says whether the handshake of a flow rightly failed: the server sent its SYN and ACK
+// as often as it does, a full queue dropped them all, and the client's next segment found
+// nothing. 63 seconds of that are rare, and happen on a path whose queue holds a packet or two.
+func (c *checker) givenUp(f *flow) bool {
+	dropped := false
+	for _, l := range c.s.paths {
+		dropped = dropped || l.stats.QueueDrops > 0
+	}
+	return dropped && f.server.conn == nil && f.client.read == 0 && f.client.cause != tcp.None &&
+		f.server.host.eng.Stats().TCP.AttemptFails > 0
+}
 
 // waits says whether the connection of an application rightly waits for ever. RFC 9293 ends
 // no connection that has nothing to say: "there is no limit on how long a connection may be
