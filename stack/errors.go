@@ -27,6 +27,8 @@ func causeError(call string, cause engine.Cause) error {
 		return sysError(call, syscall.ETIMEDOUT)
 	case engine.Unreachable:
 		return sysError(call, syscall.EHOSTUNREACH)
+	case engine.NetUnreachable:
+		return sysError(call, syscall.ENETUNREACH)
 	case engine.Aborted:
 		return sysError(call, syscall.ECONNABORTED)
 	}

@@ -32,4 +32,6 @@ const (
 	TimedOut    = tcp.TimedOut
 	Aborted     = tcp.Aborted
 	Unreachable = tcp.Unreachable
+
+	NetUnreachable = tcp.NetUnreachable
 )

@@ -41,7 +41,10 @@ func (e *Engine) believe(now mono.Time, c *Conn, m *wire.ICMPError) {
 	case wire.PortUnreachable, wire.ProtoUnreachable:
 		e.stats.ICMPUnreachable++
 		c.tcp.Unreachable(now, true)
-	case wire.NetUnreachable, wire.HostUnreachable, wire.AdminProhibited, wire.SourceRouteFailed,
+	case wire.NetUnreachable:
+		e.stats.ICMPUnreachable++
+		c.tcp.FailConnect(tcp.NetUnreachable)
+	case wire.HostUnreachable, wire.AdminProhibited, wire.SourceRouteFailed,
 		wire.TimeExceeded, wire.ParameterProblem:
 		e.stats.ICMPUnreachable++
 		c.tcp.Unreachable(now, false)

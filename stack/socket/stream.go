@@ -210,6 +210,8 @@ func Errno(cause engine.Cause) syscall.Errno {
 		return syscall.ETIMEDOUT
 	case engine.Unreachable:
 		return syscall.EHOSTUNREACH
+	case engine.NetUnreachable:
+		return syscall.ENETUNREACH
 	case engine.None, engine.Aborted:
 	}
 	return OK

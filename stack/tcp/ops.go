@@ -160,14 +160,19 @@ func (c *Conn) shrinkMSS(mss int) {
 // connect; later "the connection MUST NOT be aborted" (RFC 9293, section 3.9.2.2), for
 // anyone can forge it and routes recover.
 func (c *Conn) Unreachable(now mono.Time, refused bool) {
-	if c.state != StateSynSent {
-		return
-	}
 	if refused {
-		c.end(Refused)
+		c.FailConnect(Refused)
 		return
 	}
-	c.end(Unreachable)
+	c.FailConnect(Unreachable)
+}
+
+// FailConnect ends an attempt to connect for a cause that the network gave, and does nothing
+// else.
+func (c *Conn) FailConnect(cause Cause) {
+	if c.state == StateSynSent {
+		c.end(cause)
+	}
 }
 
 // InFlight says whether the octet s is sent and not acknowledged: what an ICMP error must

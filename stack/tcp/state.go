@@ -65,12 +65,13 @@ type Cause uint8
 
 // The causes.
 const (
-	None        Cause = iota // it has not, or in good order
-	Refused                  // RST in answer to our SYN
-	Reset                    // RST from the peer
-	TimedOut                 // no answer to retransmissions, probes or keepalives
-	Aborted                  // by our own side
-	Unreachable              // the network said so
+	None           Cause = iota // it has not, or in good order
+	Refused                     // RST in answer to our SYN
+	Reset                       // RST from the peer
+	TimedOut                    // no answer to retransmissions, probes or keepalives
+	Aborted                     // by our own side
+	Unreachable                 // the network said so, of the host
+	NetUnreachable              // or of the host's network
 )
 
 // String returns the cause as it is logged.
@@ -88,6 +89,8 @@ func (c Cause) String() string {
 		return "aborted"
 	case Unreachable:
 		return "unreachable"
+	case NetUnreachable:
+		return "network unreachable"
 	}
 	return "unknown"
 }
