@@ -187,6 +187,10 @@ func (s *scenario) openAgain(f *flow) {
 		pause = quiet // or it would get the connection that the client has given up
 	}
 	s.after(pause, func(mono.Time) {
+		if f.server.conn != nil && !f.server.closed {
+			s.openAgain(f) // what was half open has become a connection after all, without a client
+			return
+		}
 		s.check.outcome(f)
 		f.round++
 		s.newApps(f)
