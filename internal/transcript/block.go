@@ -20,7 +20,7 @@ type outcome struct {
 // done is an outcome of success.
 func done(n int) (outcome, bool) { return outcome{n: int64(n)}, true }
 
-// errno is an outcome; EAGAIN is none yet to a call that blocks.
+// failed is an outcome with an errno, or of success without a number.
 func failed(e syscall.Errno) outcome {
 	if e == socket.OK {
 		return outcome{}

@@ -18,7 +18,6 @@ type file struct {
 	wrote, read int              // octets, for their pattern
 	values      map[string]int64 // options that were set
 	name        string           // of the congestion control
-	peeked      bool
 }
 
 var errArguments = errors.New("the arguments are not understood")

@@ -15,11 +15,10 @@ type flow struct {
 	passive   bool
 	listening bool // no packet has come yet
 
-	known             bool    // the local sequence number is
-	localISN          seq.Num // on the link
-	scriptISN         seq.Num // in the script
-	remoteOffset      seq.Num // added to the script's numbers of the peer
-	written, readUpTo int     // octets of the streams, for their pattern
+	known        bool    // the local sequence number is
+	localISN     seq.Num // on the link
+	scriptISN    seq.Num // in the script
+	remoteOffset seq.Num // added to the script's numbers of the peer
 
 	stamps      map[uint32]uint32 // timestamps of the script, and what stood in their place
 	stampKnown  bool
@@ -27,7 +26,8 @@ type flow struct {
 	firstActual uint32
 }
 
-// underTest makes f the flow that packets are about.
+// listenFlow makes that of a listener the one that packets are about: the first of a peer
+// begins a flow of its own.
 func (p *player) listenFlow(port uint16) {
 	p.under = &flow{listening: true, passive: true, localPort: port}
 }

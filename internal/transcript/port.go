@@ -20,10 +20,9 @@ const frameSize = 16 << 10
 // port is the engine's link: what is sent is kept with its time, and what is injected is
 // received in the next step.
 type port struct {
-	now    func() mono.Time
-	in     [][]byte
-	sent   []sent
-	frames int
+	now  func() mono.Time
+	in   [][]byte
+	sent []sent
 }
 
 var _ dataplane.Port = (*port)(nil)
