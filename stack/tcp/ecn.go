@@ -253,7 +253,7 @@ func (c *Conn) ecnReact(now mono.Time) {
 		return
 	}
 	e.recover = c.snd.NXT
-	c.congested(now, congestion.CauseECN, c.flightSize()+c.ack.CumAcked)
+	c.congested(now, congestion.CauseECN, c.flightSize(c.ack.CumAcked))
 }
 
 // ecnStamp sets the flags of a segment after the handshake.

@@ -96,16 +96,24 @@ func (c *Conn) foundLost(now mono.Time, lost int, first seq.Num) {
 	}
 	c.p.Stats.TCPSACKRecovery++
 	c.prr.start(c.snd.NXT.Sub(c.snd.UNA), c.board.sacked, c.ack.Acked)
-	c.enterFast(now, c.flightSize())
+	c.enterFast(now, c.flightSize(0))
 	c.owe.resend = c.cfg.Governor == GovernPipe
 }
 
 // flightSize is FlightSize without what limited transmit added (RFC 5681, section 3.2, step 2).
-func (c *Conn) flightSize() int {
+// ACKs come in batches: those before this one in its batch took from the flight what there
+// was no turn to send anew. If the window was full at the last turn, it is what was in flight.
+// acked is what the present ACK took that is to count as in flight.
+func (c *Conn) flightSize(acked int) int {
+	flight := c.snd.NXT.Sub(c.snd.UNA)
 	if c.rec.dupAcks > 0 {
-		return c.rec.dupNXT.Sub(c.snd.UNA)
+		flight = c.rec.dupNXT.Sub(c.snd.UNA)
 	}
-	return c.snd.NXT.Sub(c.snd.UNA)
+	flight += acked
+	if c.rec.cwndLimited {
+		flight = max(flight, c.flow.Cwnd()/c.flow.MSS*c.flow.MSS)
+	}
+	return flight
 }
 
 // enterFast begins an episode of fast recovery.
@@ -153,7 +161,7 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 	c.p.Stats.TCPRenoRecovery++
 	c.ack.NewlyLost += c.board.first().len()
 	c.flow.Lost += uint64(c.board.first().len())
-	c.enterFast(now, c.flightSize())
+	c.enterFast(now, c.flightSize(0))
 	r.inflation = dupThresh * c.flow.MSS
 	c.owe.resend = true
 }

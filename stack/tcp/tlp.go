@@ -77,7 +77,7 @@ func (c *Conn) probeAnswered(now mono.Time, ack seq.Num, duplicate, dsack bool) 
 		if c.rec.mode == modeOpen {
 			c.p.Stats.TCPLossProbeRecovery++
 			c.rec.recover = c.snd.NXT
-			c.congested(now, congestion.CauseLoss, c.flightSize()+c.ack.CumAcked)
+			c.congested(now, congestion.CauseLoss, c.flightSize(c.ack.CumAcked))
 		}
 	case duplicate && c.board.sacked == 0:
 		t.out = false
