@@ -4,7 +4,11 @@
 //
 // By default a test makes its namespaces and the pair as a user does by hand, with ip(8),
 // so that the offloads and queues are the defaults; some use package lab instead. With
-// -short the transfers are smaller and the package takes under a minute.
+// -short the transfers are smaller and each test takes some ten seconds at most.
+//
+// What hostile networks do is tried too: a path with a forwarder in user space that loses,
+// reorders and marks, a flood of SYNs beside comers who mean it, and guesses at a running
+// transfer. Speeds are compared with the kernel's TCP under the same, in the same run.
 //
 // MILLRACE_E2E_FLAGS is flags for every run of the program, such as "-v" or "--mode generic".
 // With "--stack kernel" among them the tests run against the kernel's TCP: what fails then
