@@ -167,13 +167,15 @@ func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
 }
 
 // crossing takes the SYN off a SYN and ACK that ends a simultaneous open: the SYN came before,
-// alone, and the table of acceptable segments would have the ACK dropped with it.
+// alone, and the table of acceptable segments would have the ACK dropped with it. It repeats
+// an octet that we have, and so gets an ACK, as Linux gives it: the peer may still lack ours.
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.5 (figure 8, line 7)
 func (c *Conn) crossing(seg *wire.Segment) {
 	if c.state == StateSynReceived && seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN|wire.ACK &&
 		seg.SEQ == c.rcv.IRS && seg.ACK == c.snd.NXT {
 		seg.Flags &^= wire.SYN
 		seg.SEQ = seg.SEQ.Add(1)
+		c.owe.ack = true
 	}
 }
 
