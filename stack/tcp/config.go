@@ -41,7 +41,7 @@ type Config struct {
 	// InitialWindow is the initial congestion window in segments; 0 is RFC 6928.
 	InitialWindow int
 
-	// Idle is what becomes of the window of a sender with little to send: IdleValidate.
+	// Idle is what becomes of the window of a sender with little to send: IdleRestart.
 	Idle IdlePolicy
 
 	// Detector decides what is lost, for peers with SACK; Governor what is sent while in

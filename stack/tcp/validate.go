@@ -12,12 +12,13 @@ type IdlePolicy uint8
 
 // The policies.
 const (
-	// IdleValidate keeps the window for five minutes, then halves it every five more
-	// (RFC 7661).
-	IdleValidate IdlePolicy = iota
 	// IdleRestart takes it down to the initial window after one RTO of silence (RFC 5681,
-	// section 4.1; Linux's tcp_slow_start_after_idle=1).
-	IdleRestart
+	// section 4.1; Linux's tcp_slow_start_after_idle=1), and halves it every five minutes in
+	// which less than half of it is used (RFC 7661). It is the default as long as there is no
+	// pacing: a window kept through silence leaves in one burst.
+	IdleRestart IdlePolicy = iota
+	// IdleValidate is RFC 7661 alone: silence counts as using little.
+	IdleValidate
 	// IdleKeep keeps it (tcp_slow_start_after_idle=0).
 	IdleKeep
 )
@@ -67,7 +68,9 @@ func (c *Conn) agePolicy(now mono.Time) {
 	case IdleRestart:
 		if c.board.len() == 0 && idle > c.rtt.rto {
 			c.congestedIdle(now)
+			c.valid.since = 0
 		}
+		c.ageWindow(now)
 	case IdleValidate:
 		if c.valid.since == 0 && c.board.len() == 0 && idle > c.rtt.rto {
 			c.valid.since = c.snd.sentAt

@@ -39,7 +39,7 @@ func TestWindowAges(t *testing.T) {
 
 // A sender that uses less than half of its window for five minutes has not validated it.
 func TestWindowAgesWhileLittleIsSent(t *testing.T) {
-	s := established(t, tcp.Config{}, wire.Options{})
+	s := established(t, tcp.Config{Idle: tcp.IdleValidate}, wire.Options{})
 	s.write(60_000)
 	next := 1
 	for ; next <= 60_000; next += 1000 {
