@@ -29,7 +29,7 @@ func (s *Stream) Ready() Ready {
 		if s.c.Recv().Len() > 0 {
 			r |= In
 		}
-		if q := s.c.Send(); writeEnd || 3*q.Space() >= q.Limit() {
+		if q := s.c.Send(); writeEnd || q.Roomy() {
 			r |= Out
 		}
 	}
