@@ -161,6 +161,7 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 	}
 	c.snd.UNA = ack
 	c.board.judged = seq.Max(c.board.judged, ack)
+	c.passMarks()
 	c.snd.off += uint64(octets)
 	c.p.Send.Release(c.snd.off)
 	c.count.acked += uint64(octets)
@@ -186,6 +187,15 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 		c.life.stalledAt = now
 	}
 	c.armUserTimeout(now)
+}
+
+// passMarks lets go of the points in the stream that SND.UNA has passed. One that stayed behind
+// would lie ahead again after 2^31 octets.
+func (c *Conn) passMarks() {
+	c.ecn.recover = seq.Max(c.ecn.recover, c.snd.UNA)
+	if c.rack.inRound && c.rack.round.LessEq(c.snd.UNA) {
+		c.rack.inRound = false
+	}
 }
 
 // pipe is how much is on its way: sent, and neither delivered nor given up (RFC 6675).
