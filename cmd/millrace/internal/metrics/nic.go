@@ -112,6 +112,8 @@ var engineEvents = []struct {
 	{"SyncookiesSent", func(s *engine.Stats) uint64 { return s.SyncookiesSent }},
 	{"SyncookiesRecv", func(s *engine.Stats) uint64 { return s.SyncookiesRecv }},
 	{"SyncookiesFailed", func(s *engine.Stats) uint64 { return s.SyncookiesFailed }},
+	{"TCPAbortOnMemory", func(s *engine.Stats) uint64 { return s.TCPAbortOnMemory }},
+	{"TCPMemoryPressures", func(s *engine.Stats) uint64 { return s.TCPMemoryPressures }},
 }
 
 // engineGauges are what an engine holds at this moment.
@@ -122,6 +124,7 @@ var engineGauges = []struct {
 	{"millrace_connections", "Connections, half-open ones included, and TIME-WAITs not.", func(s *engine.Stats) int { return s.Conns }},
 	{"millrace_half_open", "Connections whose handshake is not done.", func(s *engine.Stats) int { return s.HalfOpen }},
 	{"millrace_time_waits", "Connections in TIME-WAIT.", func(s *engine.Stats) int { return s.TimeWaits }},
+	{"millrace_orphans", "Connections closed by the application that have not ended.", func(s *engine.Stats) int { return s.Orphans }},
 	{"millrace_listeners", "Listeners.", func(s *engine.Stats) int { return s.Listeners }},
 }
 
