@@ -76,8 +76,6 @@ type bulk struct {
 	s        *scenario
 }
 
-func (b *bulk) mbps(octets int64) float64 { return float64(octets) * 8 / b.took.Seconds() / 1e6 }
-
 // runBulk carries octets from a to b, until both ends are closed and nothing happens.
 func runBulk(cfg scenarioConfig, octets int64) (bulk, error) {
 	cfg.flows = []flowConfig{{client: behaviour{write: octets}, server: behaviour{ending: endAfterPeer}}}
