@@ -14,7 +14,8 @@ BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
 ROOTPKGS = $(shell grep -rl --include='*_test.go' 'testutil\.Privileged\b' . | grep -v '^./internal/testutil/' | xargs -r -n1 dirname | sort -u)
 
 # The pure packages, the shell around them and all that has goroutines without root.
-RACEPKGS = ./mono/... ./stack/... ./congestion/... ./dataplane/... ./internal/...
+RACEPKGS = ./mono/... ./stack/... ./congestion/... ./dataplane/... \
+	./internal/lab/... ./internal/pktdrill/... ./internal/testutil/... ./internal/transcript/...
 
 .DEFAULT_GOAL := help
 

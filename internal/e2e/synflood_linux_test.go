@@ -197,9 +197,10 @@ func (c *comers) come(f *flooded, over *atomic.Bool) {
 	defer tick.Stop()
 	next := 0
 	for ; next < len(c.fds) && !over.Load(); next++ {
+		fd := c.fds[next]
 		all.Go(func() {
 			began := time.Now()
-			err := comer(c.fds[next])
+			err := comer(fd)
 			took := time.Since(began)
 			mu.Lock()
 			defer mu.Unlock()

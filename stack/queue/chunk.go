@@ -134,5 +134,6 @@ func (r *row) abandon() {
 			r.pool.forget()
 		}
 	}
-	*r = row{pool: r.pool}
+	// The pool stays as it is: both sides ask it for its level without the lock.
+	r.ring, r.head, r.first, r.n = nil, 0, 0, 0
 }

@@ -53,16 +53,6 @@ func bulk(t testing.TB) (step func() (segments int)) {
 	}
 }
 
-func TestBulkAllocatesNothing(t *testing.T) {
-	step := bulk(t)
-	for range 2000 {
-		step()
-	}
-	if n := testing.AllocsPerRun(1000, func() { step() }); n != 0 {
-		t.Errorf("allocs = %v, want 0", n)
-	}
-}
-
 // BenchmarkSegment is the cost of one full segment, both ends, without checksum and link.
 func BenchmarkSegment(b *testing.B) {
 	step := bulk(b)
