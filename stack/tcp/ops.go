@@ -204,15 +204,8 @@ func (c *Conn) SendFinished() bool {
 // the sequence number is larger than the last one seen, accept."
 // https://www.rfc-editor.org/rfc/rfc6191.html#section-2
 func (c *Conn) CanReuse(syn *wire.Segment) bool {
-	if c.state != StateTimeWait || syn.Flags&(wire.SYN|wire.ACK|wire.RST) != wire.SYN {
-		return false
-	}
-	if c.rcv.tsOK && syn.Opt.Has&wire.HasTimestamps != 0 {
-		if syn.Opt.TSVal != c.rcv.tsRecent {
-			return int32(syn.Opt.TSVal-c.rcv.tsRecent) > 0
-		}
-	}
-	return c.rcv.NXT.Less(syn.SEQ)
+	t := TimeWait{rcvNXT: c.rcv.NXT, tsRecent: c.rcv.tsRecent, tsOK: c.rcv.tsOK}
+	return c.state == StateTimeWait && t.CanReuse(syn)
 }
 
 // NextISS is a sequence number that no octet of this connection can be taken for.
