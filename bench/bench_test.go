@@ -53,6 +53,10 @@ func TestWorkloads(t *testing.T) {
 		{Kind: bench.RequestResponse, Size: 1, Time: short},
 		{Kind: bench.RequestResponse, Size: 1024, Time: short},
 		{Kind: bench.Connect, Size: 1, Time: short},
+		{Kind: bench.Bulk, Way: bench.Upload, Time: short, Flows: 8},
+		{Kind: bench.Bulk, Way: bench.Download, Time: short, Flows: 8},
+		{Kind: bench.RequestResponse, Size: 64, Time: short, Flows: 3},
+		{Kind: bench.Idle, Time: short, Flows: 100},
 	} {
 		r, err := client().Run(t.Context(), address, w)
 		if err != nil {
@@ -73,6 +77,11 @@ func TestWorkloads(t *testing.T) {
 			if r.Count < 2 || r.Latency.Count() != r.Count || p50 <= 0 || p99 < p50 || r.Elapsed < short {
 				t.Errorf("%v: %d messages in %v, p50 %v, p99 %v", w, r.Count, r.Elapsed, p50, p99)
 			}
+		case bench.Idle:
+			if r.Count != 100 || r.Elapsed < short {
+				t.Errorf("%v: %d connections for %v", w, r.Count, r.Elapsed)
+			}
+		case bench.HTTP:
 		}
 	}
 }
@@ -124,6 +133,7 @@ func TestCheck(t *testing.T) {
 		{Kind: bench.Exact, Way: bench.Upload}:                            "0 octets",
 		{Kind: bench.RequestResponse, Time: short}:                        "message of 0",
 		{Kind: bench.Connect, Size: 2 * bench.SizeMax, Time: time.Second}: "message of",
+		{Kind: bench.Idle, Flows: bench.ConnsMax, Time: time.Second}:      "16384 connections",
 	} {
 		if err := w.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want an error with %q", w, err, want)
@@ -161,6 +171,8 @@ func TestContext(t *testing.T) {
 		{Kind: bench.Bulk, Way: bench.Upload, Time: time.Minute},
 		{Kind: bench.Bulk, Way: bench.Download, Time: time.Minute},
 		{Kind: bench.RequestResponse, Size: 1, Time: time.Minute},
+		{Kind: bench.Bulk, Way: bench.Upload, Time: time.Minute, Flows: 4},
+		{Kind: bench.Idle, Time: time.Minute, Flows: 4},
 		{Kind: bench.Connect, Size: 1, Time: time.Minute},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -181,9 +193,16 @@ func TestRemote(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		var d net.Dialer
-		done <- bench.Answer(t.Context(), d.DialContext, orders, answers)
+		agent := bench.Agent{Hello: bench.Hello{About: "a test"}, Dial: d.DialContext}
+		done <- agent.Answer(t.Context(), orders, answers)
 	}()
 	remote := bench.NewRemote(toPeer, fromPeer)
+	if h, err := remote.Hello(t.Context()); err != nil || h.About != "a test" {
+		t.Errorf("%+v, %v", h, err)
+	}
+	if u, err := remote.Usage(t.Context(), true); err != nil || u.Busy() <= 0 || u.Resident <= 0 || u.Live <= 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
 	r, err := remote.Run(t.Context(), address, bench.Workload{Kind: bench.RequestResponse, Size: 7, Time: short})
 	if err != nil || r.Count < 1 || r.Latency.Count() != r.Count || r.Latency.Percentile(50) <= 0 {
 		t.Errorf("%+v, %v", r, err)
@@ -195,6 +214,12 @@ func TestRemote(t *testing.T) {
 	// What fails there is an error here, and the next workload runs.
 	if _, err := remote.Run(t.Context(), address, bench.Workload{Kind: "nonesuch"}); err == nil || !strings.Contains(err.Error(), "nonesuch") {
 		t.Errorf("got %v, want an error that names it", err)
+	}
+	if err := remote.Hold(t.Context(), address, 20); err != nil {
+		t.Error(err)
+	}
+	if err := remote.Release(t.Context()); err != nil {
+		t.Error(err)
 	}
 	_ = toPeer.Close()
 	if err := <-done; err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,8 @@ import (
 type Client struct {
 	// Dial connects, as net.Dialer.DialContext does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	held []net.Conn // by Hold
 }
 
 // Run runs one workload and returns what came of it. Several goroutines may run one each.
@@ -24,10 +27,15 @@ func (c *Client) Run(ctx context.Context, address string, w Workload) (Result, e
 	}
 	var r Result
 	var err error
-	if w.Kind == Connect {
-		r, err = c.connects(ctx, address, w)
-	} else {
-		r, err = c.onConn(ctx, address, w)
+	switch w.Kind {
+	case Idle:
+		r, err = c.idle(ctx, address, w)
+	case HTTP:
+		return r, fmt.Errorf("bench: a stock client runs %s", w.Kind)
+	case Connect:
+		r, err = c.flows(ctx, w, func(ctx context.Context) (Result, error) { return c.connects(ctx, address, w) })
+	case Bulk, Exact, RequestResponse:
+		r, err = c.flows(ctx, w, func(ctx context.Context) (Result, error) { return c.onConn(ctx, address, w) })
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -35,7 +43,44 @@ func (c *Client) Run(ctx context.Context, address string, w Workload) (Result, e
 	return r, err
 }
 
-// onConn runs a workload that has one connection.
+// flows runs a workload on as many connections as it has, at once. One that fails ends all.
+func (c *Client) flows(ctx context.Context, w Workload, run func(ctx context.Context) (Result, error)) (Result, error) {
+	n := w.flows()
+	if n == 1 {
+		return run(ctx)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	parts := make([]Result, n)
+	var all sync.WaitGroup
+	for i := range parts {
+		all.Go(func() {
+			var err error
+			if parts[i], err = run(ctx); err != nil {
+				cancel(err) // the first is the cause
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return Result{}, context.Cause(ctx)
+	}
+	return together(parts), nil
+}
+
+// together is the result of connections that ran at once: their sum, in the time of the one
+// that took longest.
+func together(parts []Result) (r Result) {
+	for _, p := range parts {
+		r.Octets += p.Octets
+		r.Count += p.Count
+		r.Elapsed = max(r.Elapsed, p.Elapsed)
+		r.Latency.Merge(p.Latency)
+	}
+	return r
+}
+
+// onConn runs a workload on one connection.
 func (c *Client) onConn(ctx context.Context, address string, w Workload) (Result, error) {
 	conn, stop, err := c.open(ctx, address, w)
 	if err != nil {

@@ -23,6 +23,8 @@ const patience = 15 * time.Second
 type Server struct {
 	// Log tells what went wrong with a connection; nil is slog.Default.
 	Log *slog.Logger
+
+	idle groups
 }
 
 // Serve accepts on l and serves until ctx ends or l fails. It closes l and all connections,
@@ -37,6 +39,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer all.Wait()
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	defer context.AfterFunc(ctx, s.idle.end)()
 	room := make(chan struct{}, ConnsMax)
 	for {
 		c, err := l.Accept()
@@ -49,10 +52,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 		room <- struct{}{}
 		all.Go(func() {
-			defer func() { <-room }()
 			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-			err := serveConn(c)
+			err := s.serveConn(c, func() { _ = c.Close(); <-room })
+			if errors.Is(err, errKept) {
+				stop() // its group closes it
+				return
+			}
 			_ = c.Close()
+			<-room
 			if stop() && err != nil {
 				log.Warn("bench: workload failed", "remote", c.RemoteAddr().String(), "cause", err)
 			}
@@ -60,8 +67,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// serveConn serves one connection.
-func serveConn(c net.Conn) error {
+// serveConn serves one connection. If it returns errKept, the connection is left open, and
+// release called to end it.
+func (s *Server) serveConn(c net.Conn, release func()) error {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -87,8 +95,11 @@ func serveConn(c net.Conn) error {
 		return serveDownload(c, w, seed)
 	case RequestResponse, Connect:
 		return serveMessages(c, w.Size)
+	case Idle:
+		return s.idle.serve(c, seed, release)
+	case HTTP:
 	}
-	return nil
+	return fmt.Errorf("bench: a %s is not served here", w.Kind)
 }
 
 func serveUpload(c net.Conn, w Workload) error {

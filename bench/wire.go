@@ -18,6 +18,8 @@ import (
 //	Exact download         the server sends, then a tally, and closes
 //	RequestResponse,       the server sends back each message until the client closes
 //	Connect
+//	Idle                   the server answers with an octet and leaves it open; when the
+//	                       first connection with this seed closes, it closes all of them
 
 // magic begins a request, so that a stray connection is not taken for one: "mrb1".
 const magic = 0x6d726231
@@ -31,12 +33,12 @@ type request struct {
 	Size   uint64
 	Octets uint64
 	Time   uint64 // nanoseconds
-	Seed   uint64 // of the octets of Exact
+	Seed   uint64 // of the octets of Exact; the group of Idle
 }
 
 // The numbers of kinds and ways in a request.
 var (
-	kindNumbers = [...]Kind{0: Bulk, 1: Exact, 2: RequestResponse, 3: Connect}
+	kindNumbers = [...]Kind{0: Bulk, 1: Exact, 2: RequestResponse, 3: Connect, 4: Idle}
 	wayNumbers  = [...]Way{0: "", 1: Upload, 2: Download}
 )
 

@@ -1,12 +1,15 @@
 // Package bench measures TCP stacks through net.Conn: a Server runs on any net.Listener, a
 // Client on anything that dials, so that this stack, the kernel's and others are measured by
-// the same code. A client may run in a process of its own (Remote), so that no stack is
-// measured with the help of a scheduler that both ends share.
+// the same code. Either may run in a process of its own (Agent, Remote), so that no stack is
+// measured with the help of a scheduler that both ends share, and what each has used of the
+// machine is known.
 package bench
 
 import (
 	"fmt"
 	"time"
+
+	"github.com/millrace-tcp/millrace/bench/usage"
 )
 
 // Kind is what a workload does.
@@ -24,6 +27,12 @@ const (
 	// Connect opens a connection for each message, waits for the answer and closes it, one
 	// after the other, for a time.
 	Connect Kind = "crr"
+	// Idle opens connections and leaves them alone for a time.
+	Idle Kind = "idle"
+	// HTTP asks a web server for a few octets again and again, on as many connections as
+	// there are flows, for a time. It is no workload of Server and Client: a stock client
+	// runs it.
+	HTTP Kind = "http"
 )
 
 // Way is the direction of the octets of Bulk and Exact.
@@ -40,6 +49,7 @@ const (
 	TimeMax   = time.Hour
 	SizeMax   = 1 << 20
 	OctetsMax = 1 << 40
+	FlowsMax  = ConnsMax - 1
 	// BlockSize is how many octets one Read or Write of a bulk transfer asks for.
 	BlockSize = 128 << 10
 )
@@ -54,17 +64,28 @@ type Workload struct {
 	Octets int64 `json:"octets,omitempty"`
 	// Time is how long all kinds but Exact go on.
 	Time time.Duration `json:"time,omitempty"`
+	// Flows is how many connections do it at once, or are idle; 0 is one.
+	Flows int `json:"flows,omitempty"`
 }
+
+// flows is the number of connections.
+func (w Workload) flows() int { return max(1, w.Flows) }
 
 // String names the workload as tables and logs do.
 func (w Workload) String() string {
+	flows := ""
+	if w.flows() > 1 {
+		flows = fmt.Sprintf(" on %d connections", w.Flows)
+	}
 	switch w.Kind {
 	case Bulk:
-		return fmt.Sprintf("%s %s for %v", w.Kind, w.Way, w.Time)
+		return fmt.Sprintf("%s %s%s for %v", w.Kind, w.Way, flows, w.Time)
 	case Exact:
-		return fmt.Sprintf("%s %s of %d octets", w.Kind, w.Way, w.Octets)
+		return fmt.Sprintf("%s %s of %d octets%s", w.Kind, w.Way, w.Octets, flows)
 	case RequestResponse, Connect:
-		return fmt.Sprintf("%s of %d octets for %v", w.Kind, w.Size, w.Time)
+		return fmt.Sprintf("%s of %d octets%s for %v", w.Kind, w.Size, flows, w.Time)
+	case Idle, HTTP:
+		return fmt.Sprintf("%s%s for %v", w.Kind, flows, w.Time)
 	}
 	return string(w.Kind)
 }
@@ -72,12 +93,15 @@ func (w Workload) String() string {
 // Check says what is wrong with the workload.
 func (w Workload) Check() error {
 	transfer := w.Kind == Bulk || w.Kind == Exact
+	messages := w.Kind == RequestResponse || w.Kind == Connect
 	switch {
-	case w.Kind != Bulk && w.Kind != Exact && w.Kind != RequestResponse && w.Kind != Connect:
+	case !transfer && !messages && w.Kind != Idle && w.Kind != HTTP:
 		return fmt.Errorf("bench: there is no workload %q", w.Kind)
+	case w.Flows < 0 || w.Flows > FlowsMax:
+		return fmt.Errorf("bench: %d connections is not from 1 to %d", w.Flows, FlowsMax)
 	case transfer && w.Way != Upload && w.Way != Download:
 		return fmt.Errorf("bench: way %q is neither %s nor %s", w.Way, Upload, Download)
-	case !transfer && (w.Size < 1 || w.Size > SizeMax):
+	case messages && (w.Size < 1 || w.Size > SizeMax):
 		return fmt.Errorf("bench: a message of %d octets is not from 1 to %d", w.Size, SizeMax)
 	case w.Kind == Exact && (w.Octets < 1 || w.Octets > OctetsMax):
 		return fmt.Errorf("bench: %d octets is not from 1 to %d", w.Octets, int64(OctetsMax))
@@ -98,6 +122,24 @@ type Result struct {
 	SHA256 string `json:"sha256,omitempty"`
 	// Latency is how long each message took, of Connect with the handshake.
 	Latency Latency `json:"latency,omitzero"`
+	// CPU is what was used meanwhile, where that is known.
+	CPU CPU `json:"cpu,omitzero"`
+	// Memory is what Idle connections take, where that is known.
+	Memory Memory `json:"memory,omitzero"`
+}
+
+// CPU is what a workload used of the processors. Ends that share a process are counted in
+// Server, and those that are the kernel's own, or far away, nowhere but in Machine.
+type CPU struct {
+	Machine        usage.Machine
+	Server, Client usage.Process
+}
+
+// Memory is what a number of connections take, in octets: of the serving process what is
+// resident and what is live after a collection, and of the whole machine.
+type Memory struct {
+	Conns                   int
+	Resident, Live, Machine int64
 }
 
 // BitsPerSecond is the rate of a transfer.

@@ -73,13 +73,14 @@ func (a *app) peerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "peer",
 		Short:   "Run workloads over kernel TCP for another millrace process",
-		Example: `  echo '{"address":"192.0.2.1:5001","workload":{"kind":"rr","size":1,"time":1000000000}}' | millrace peer`,
+		Example: `  echo '{"do":"run","address":"192.0.2.1:5001","workload":{"kind":"rr","size":1,"time":1000000000}}' | millrace peer`,
 		Args:    arguments(0, ""),
 		Hidden:  true,
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var dialer net.Dialer
-		return bench.Answer(cmd.Context(), dialer.DialContext, a.stdin, a.stdout)
+		agent := bench.Agent{Dial: dialer.DialContext}
+		return agent.Answer(cmd.Context(), a.stdin, a.stdout)
 	}
 	return cmd
 }

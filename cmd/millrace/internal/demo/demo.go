@@ -29,7 +29,7 @@ const (
 
 // Config says how to run the demo. Client must be set.
 type Config struct {
-	// Client is the command line of a program that runs bench.Answer on its standard input
+	// Client is the command line of a program that runs a bench.Agent on its standard input
 	// and output. It is started in the namespaces.
 	Client []string
 	// Time is how long to measure, TimeDefault if 0.
@@ -112,14 +112,26 @@ func (s *site) run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	targets := []bench.Target{s.millrace, s.kernel, s.kernelXDP}
 	rows := workloads(rounds*len(targets), cfg.Time)
-	all, err := bench.Compare(ctx, rounds, rows, targets, func(done, total int, t bench.Target, w bench.Workload) {
+	plan := bench.Plan{Rounds: rounds, Progress: func(done, total int, t bench.Target, w bench.Workload) {
 		cfg.Progress(fmt.Sprintf("measuring %d of %d: %s, %s", done+1, total, titleOf(w), t.Name))
-	})
+	}}
+	var experiments []bench.Experiment
+	for _, w := range rows {
+		experiments = append(experiments, bench.Experiment{Workload: w, Targets: targets})
+	}
+	all, err := plan.Compare(ctx, experiments)
 	if err != nil {
 		return nil, err
 	}
 	for i, w := range rows {
-		r.Rows = append(r.Rows, rowsOf(w, all[i])...)
+		var sums []bench.Summary
+		for _, runs := range all[i] {
+			if runs.Failure != nil {
+				return nil, fmt.Errorf("%s: %v: %w", runs.Target, w, runs.Failure)
+			}
+			sums = append(sums, runs.Summary())
+		}
+		r.Rows = append(r.Rows, rowsOf(w, sums)...)
 	}
 	s.count(r)
 	if r.Counters.XDP["redirected"] == 0 {

@@ -99,6 +99,7 @@ func titleOf(w bench.Workload) string {
 		return fmt.Sprintf("request-response, %d bytes", w.Size)
 	case bench.Connect:
 		return "connect, ask, close"
+	case bench.Idle, bench.HTTP:
 	}
 	return w.String()
 }
@@ -133,7 +134,7 @@ func rowsOf(w bench.Workload, s []bench.Summary) []Row {
 	case bench.Connect:
 		return []Row{row("connects", title, "1/s", "more",
 			func(s bench.Summary) float64 { return s.PerSecond })}
-	case bench.Exact:
+	case bench.Exact, bench.Idle, bench.HTTP:
 	}
 	return nil
 }
