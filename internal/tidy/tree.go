@@ -77,7 +77,8 @@ func Load(module fs.FS) (*Tree, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() || isProduct(name) {
+		// In a work tree of its own .git is a file, with the path of the repository.
+		if !d.Type().IsRegular() || isProduct(name) || name == ".git" {
 			return nil
 		}
 		src, err := fs.ReadFile(module, name)
