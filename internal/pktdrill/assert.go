@@ -20,9 +20,10 @@ type Assertion struct {
 // Assertions returns the assertions of a piece of code. Lines that are not assertions, and
 // assertions that say more than this package understands, are returned in skipped.
 func Assertions(code string) (list []Assertion, skipped []string) {
+	code = strings.ReplaceAll(code, "\\\n", " ")
 	for _, line := range strings.FieldsFunc(code, func(r rune) bool { return r == '\n' || r == ';' }) {
 		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
+		if line == "" || line == "\\" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		text, ok := strings.CutPrefix(line, "assert")
@@ -148,7 +149,7 @@ func parseCondition(text string) (node, error) {
 // conditionWords cuts text into numbers, names and operators.
 func conditionWords(text string) []string {
 	var words []string
-	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
+	for text = strings.TrimSpace(text); text != "" && text[0] != '#'; text = strings.TrimSpace(text) {
 		n := max(1, wordLen(text))
 		if len(text) > 1 && text[1] == '=' && strings.ContainsRune("=!<>", rune(text[0])) {
 			n = 2
@@ -167,6 +168,9 @@ var precedence = [][]string{
 	{"or"}, {"and"}, {"==", "!=", "<", "<=", ">", ">="}, {"&"}, {"+", "-"}, {"*", "/", "%"},
 }
 
+// comparison is the level of the comparisons.
+const comparison = 2
+
 func (c *condition) binary(level int) node {
 	if c.depth++; c.depth > 200 {
 		c.err = ErrUnsupported
@@ -175,7 +179,7 @@ func (c *condition) binary(level int) node {
 	if level == len(precedence) || c.err != nil {
 		return c.unary()
 	}
-	left := c.binary(level + 1)
+	left, middle := c.binary(level+1), node{op: "none"}
 	for c.err == nil && len(c.words) > 0 {
 		op := c.words[0]
 		known := false
@@ -186,7 +190,14 @@ func (c *condition) binary(level int) node {
 			return left
 		}
 		c.words = c.words[1:]
-		left = node{op: op, args: []node{left, c.binary(level + 1)}}
+		right := c.binary(level + 1)
+		next := node{op: op, args: []node{left, right}}
+		if level == comparison && middle.op != "none" {
+			// "Comparisons can be chained arbitrarily, e.g. x < y <= z is equivalent to
+			// x < y and y <= z". https://docs.python.org/3/reference/expressions.html#comparisons
+			next = node{op: "and", args: []node{left, {op: op, args: []node{middle, right}}}}
+		}
+		left, middle = next, right
 	}
 	return left
 }

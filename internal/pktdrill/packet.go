@@ -9,7 +9,12 @@ import (
 // packet is a direction and what travels in it.
 func (p *parser) packet() *Packet {
 	k := &Packet{Outbound: p.take().text == ">", ACE: -1, Win: -1}
-	if p.is("[") || p.is("(") {
+	var quote *ICMP
+	switch {
+	case p.is("[") && p.after().kind == tokInt: // FreeBSD's scripts have it before the message
+		quote = new(ICMP)
+		p.quote(quote)
+	case p.is("["), p.is("("):
 		k.ECN = p.mark()
 	}
 	if p.peek().kind == tokAddr || p.isWord("ipv4") || p.isWord("ipv6") || p.isWord("udp") || p.isWord("gre") || p.isWord("mpls") {
@@ -18,6 +23,9 @@ func (p *parser) packet() *Packet {
 	}
 	if p.isWord("icmp") {
 		p.icmp(k)
+		if quote != nil {
+			k.ICMP.Quotes, k.ICMP.Seq, k.ICMP.Len = true, quote.Seq, quote.Len
+		}
 		return k
 	}
 	if p.peek().kind == tokInt && p.after().text == ">" {
@@ -221,9 +229,15 @@ func (p *parser) icmp(k *Packet) {
 	if p.skipWord("id") {
 		p.integer(0, math.MaxUint16)
 	}
-	if p.skip("[") {
-		m.Quotes = true
-		m.Seq, _, m.Len = p.sequence()
-		p.want("]")
+	if p.is("[") {
+		p.quote(m)
 	}
+}
+
+// quote is the segment that an ICMP message is about: [1:1461(1460)].
+func (p *parser) quote(m *ICMP) {
+	p.want("[")
+	m.Quotes = true
+	m.Seq, _, m.Len = p.sequence()
+	p.want("]")
 }

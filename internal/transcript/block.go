@@ -122,7 +122,7 @@ func compareResult(c *pktdrill.Call, got outcome) error {
 	}
 	want, known := value(c.Result)
 	switch {
-	case c.Errno != "" && c.Errno != name:
+	case c.Errno != "" && !sameErrno(c.Errno, name):
 		return fmt.Errorf("%s() is to fail with %s, it returned %d %s", c.Name, c.Errno, got.n, name)
 	case c.Result.Kind == pktdrill.Ellipsis:
 		return nil

@@ -1,6 +1,8 @@
 package transcript
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,11 +35,34 @@ func readHints(s *pktdrill.Script) hints {
 	if v, ok := s.Option("mtu"); ok {
 		h.mtu = atoi(v, h.mtu)
 	}
-	h.read(s.Init)
+	h.command(s.File, s.Init)
 	for i := range s.Events {
-		h.read(s.Events[i].Command)
+		h.command(s.File, s.Events[i].Command)
 	}
 	return h
+}
+
+// shellScript is the name of a script among the words of a command.
+var shellScript = regexp.MustCompile(`[^\s;"'` + "`" + `]+\.sh\b`)
+
+// shellScriptMax bounds what is read of a script that a command runs.
+const shellScriptMax = 64 << 10
+
+// command reads a command of the script file, and before it the shell scripts that it runs,
+// if they lie beside the script file: many suites keep their settings in one.
+func (h *hints) command(file, command string) {
+	for _, name := range shellScript.FindAllString(command, -1) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(file), name)
+		}
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() || info.Size() > shellScriptMax {
+			continue
+		}
+		if text, err := os.ReadFile(name); err == nil {
+			h.read(string(text))
+		}
+	}
+	h.read(command)
 }
 
 func (h *hints) read(command string) {
@@ -89,11 +114,11 @@ func (h *hints) set(name string, values []string) {
 	case "tcp_rmem":
 		// Linux counts buffers with their administration: half is data.
 		if len(values) == 3 {
-			h.recv = [2]int{max(atoi(values[1], 0)/2, 2304), atoi(values[2], 0)}
+			h.recv = [2]int{max(atoi(values[1], 0)/2, 2304), atoi(values[2], h.recv[1])}
 		}
 	case "tcp_wmem":
 		if len(values) == 3 {
-			h.send = [2]int{max(atoi(values[1], 0), 2304), atoi(values[2], 0)}
+			h.send = [2]int{max(atoi(values[1], h.send[0]), 2304), atoi(values[2], h.send[1])}
 		}
 	case "mtu":
 		if n > 0 {

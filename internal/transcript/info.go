@@ -70,7 +70,7 @@ func lookup(i *engine.Info, name string) (int64, bool) {
 		"tcpi_state": states[i.State.String()], "tcpi_ca_state": state[i.Recovery],
 		"tcpi_snd_cwnd": int64(i.Cwnd) / mss, "tcpi_snd_ssthresh": ssthresh,
 		"tcpi_unacked": segments(i.Flight + i.Sacked + i.LostOctets), "tcpi_sacked": segments(i.Sacked),
-		"tcpi_lost": segments(i.LostOctets), "tcpi_retransmits": int64(i.Retransmits),
+		"tcpi_lost": segments(i.GivenUp), "tcpi_retrans": segments(i.Resent), "tcpi_retransmits": int64(i.Retransmits),
 		"tcpi_backoff": int64(i.Backoff), "tcpi_probes": int64(i.Prob),
 		"tcpi_rtt": i.RTT.Microseconds(), "tcpi_rttvar": i.RTTVar.Microseconds(), "tcpi_rto": i.RTO.Microseconds(),
 		"tcpi_min_rtt": i.MinRTT.Microseconds(), "tcpi_snd_mss": int64(i.SendMSS), "tcpi_rcv_mss": int64(i.RecvMSS),
@@ -78,12 +78,19 @@ func lookup(i *engine.Info, name string) (int64, bool) {
 		"tcpi_bytes_acked": int64(i.OctetsAcked), "tcpi_bytes_received": int64(i.OctetsReceived),
 		"tcpi_bytes_retrans": int64(i.OctetsRetransmitted), "tcpi_segs_out": int64(i.SegmentsOut),
 		"tcpi_segs_in": int64(i.SegmentsIn), "tcpi_total_retrans": int64(i.SegmentsRetransmitted),
+		"tcpi_advmss":         int64(i.PathMSS),
+		"tcpi_last_data_sent": i.LastSent.Milliseconds(), "tcpi_last_data_recv": i.LastReceived.Milliseconds(),
+		"tcpi_last_ack_recv": i.LastReceived.Milliseconds(), "tcpi_delivered": segments(int(i.Delivered)),
+		"tcpi_rcv_wnd":     int64(i.RecvWindow),
+		"tcpi_pacing_rate": i.PacingRate, "tcpi_delivery_rate": i.DeliveryRate,
 		"tcpi_notsent_bytes": int64(i.NotSent), "tcpi_dsack_dups": int64(i.DSACKs),
 		"tcpi_snd_wnd": int64(i.SendWindow), "tcpi_total_rto": int64(i.Timeouts),
 		"TCP_CA_Open": 0, "TCP_CA_Disorder": 1, "TCP_CA_CWR": 2, "TCP_CA_Recovery": 3, "TCP_CA_Loss": 4,
 		"TCP_ESTABLISHED": 1, "TCP_CLOSE": 7, "TCP_CLOSE_WAIT": 8,
-		"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4,
-		"tcpi_options": bit(i.Options.Timestamps, 1) | bit(i.Options.SACK, 2) | bit(i.Options.WindowScale, 4),
+		"TCPI_OPT_TIMESTAMPS": 1, "TCPI_OPT_SACK": 2, "TCPI_OPT_WSCALE": 4, "TCPI_OPT_ECN": 8,
+		"TCPI_OPT_SYN_DATA": 32, "TCP_INFINITE_SSTHRESH": math.MaxInt32,
+		"tcpi_options": bit(i.Options.Timestamps, 1) | bit(i.Options.SACK, 2) | bit(i.Options.WindowScale, 4) |
+			bit(i.Options.ECN != "", 8),
 	}
 	v, ok := values[name]
 	return v, ok

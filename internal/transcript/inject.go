@@ -2,7 +2,9 @@ package transcript
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/millrace-tcp/millrace/internal/pktdrill"
 	"github.com/millrace-tcp/millrace/stack/seq"
@@ -131,7 +133,11 @@ func (p *player) injectedOptions(k *pktdrill.Packet) ([]byte, error) {
 				b = append(b, byte(v>>16), byte(v>>8), byte(v))
 			}
 		default:
-			return nil, fmt.Errorf("the option %s is not played", o.Name)
+			octets, err := carried(o)
+			if err != nil {
+				return nil, err
+			}
+			b = append(b, octets...)
 		}
 	}
 	for len(b)%4 != 0 {
@@ -143,68 +149,18 @@ func (p *player) injectedOptions(k *pktdrill.Packet) ([]byte, error) {
 	return b, nil
 }
 
-// unreachable are the codes of destination unreachable.
-func unreachable(code string) (byte, bool) {
-	codes := [...]string{
-		"net_unreachable", "host_unreachable", "protocol_unreachable", "port_unreachable", "frag_needed",
-		"source_route_failed", "net_unknown", "host_unknown", "source_host_isolated", "net_prohibited",
-		"host_prohibited", "net_unreachable_for_tos", "host_unreachable_for_tos", "packet_filtered",
-		"precedence_violation", "precedence_cutoff",
+// carried is an option that carries octets, which the notation has in hexadecimal.
+func carried(o pktdrill.TCPOption) ([]byte, error) {
+	head, known := map[string][]byte{
+		"FO": {34, 0}, "FOEXP": {254, 0, 0xf9, 0x89}, "md5": {19, 0},
+	}[o.Name]
+	body, err := hex.DecodeString(strings.TrimPrefix(o.Text, "0x"))
+	if !known || err != nil || len(head)+len(body) > 40 {
+		return nil, fmt.Errorf("the option %s %s is not played", o.Name, o.Text)
 	}
-	for i, name := range codes {
-		if name == code {
-			return byte(i), true
-		}
+	if o.Name == "md5" && len(body) == 0 {
+		body = make([]byte, 16)
 	}
-	return 0, false
-}
-
-// icmp is the frame of an ICMP line: an error about a segment of ours.
-func (p *player) icmp(k *pktdrill.Packet) ([]byte, error) {
-	m := make([]byte, 8, 64)
-	switch k.ICMP.Type {
-	case "unreachable":
-		code, ok := unreachable(k.ICMP.Code)
-		if !ok {
-			return nil, fmt.Errorf("the ICMP code %q is not played", k.ICMP.Code)
-		}
-		m[0], m[1] = 3, code
-	case "source_quench":
-		m[0] = 4
-	case "time_exceeded":
-		m[0] = 11
-	case "parameter_problem":
-		m[0] = 12
-	default:
-		return nil, fmt.Errorf("the ICMP type %q is not played", k.ICMP.Type)
-	}
-	if !p.local.Is4() {
-		return nil, fmt.Errorf("ICMPv6 is not played")
-	}
-	if k.ICMP.MTU >= 0 {
-		binary.BigEndian.PutUint16(m[6:], uint16(k.ICMP.MTU))
-	}
-	quote := ip4(p.local.As4(), p.remote.As4(), wire.ProtoTCP, make([]byte, 20), 20+k.ICMP.Len)
-	tcp := quote[20:]
-	binary.BigEndian.PutUint16(tcp[0:], p.under.localPort)
-	binary.BigEndian.PutUint16(tcp[2:], p.under.remote.Port())
-	binary.BigEndian.PutUint32(tcp[4:], uint32(p.under.scriptToLocal(k.ICMP.Seq)))
-	tcp[12] = 5 << 4
-	m = append(m, quote...)
-	binary.BigEndian.PutUint16(m[2:], wire.Sum(m, 0).Checksum())
-	eth := wire.EthHeader{Src: macRemote, Dst: macLocal, EtherType: wire.EtherTypeIPv4}
-	b := make([]byte, 14)
-	wire.PutEthernet(b, &eth)
-	return append(b, ip4(p.remote.As4(), p.local.As4(), wire.ProtoICMP, m, len(m))...), nil
-}
-
-// ip4 is an IPv4 packet whose header says that it carries octets of payload.
-func ip4(src, dst [4]byte, proto byte, payload []byte, octets int) []byte {
-	h := make([]byte, 20, 20+len(payload))
-	h[0], h[8], h[9] = 4<<4|5, 64, proto
-	binary.BigEndian.PutUint16(h[2:], uint16(20+octets))
-	copy(h[12:], src[:])
-	copy(h[16:], dst[:])
-	binary.BigEndian.PutUint16(h[10:], wire.Sum(h, 0).Checksum())
-	return append(h, payload...)
+	head[1] = byte(len(head) + len(body))
+	return append(head, body...), nil
 }

@@ -163,7 +163,7 @@ func (p *player) number(f *file, name string) (int64, bool) {
 	}
 	v, set := f.values[name]
 	usual := map[string]int64{
-		"TCP_NODELAY": 0, "TCP_CORK": 0, "TCP_KEEPIDLE": 7200, "TCP_KEEPINTVL": 75, "TCP_KEEPCNT": 9,
+		"TCP_NODELAY": 0, "TCP_CORK": 0, "TCP_NOTSENT_LOWAT": 0, "TCP_KEEPIDLE": 7200, "TCP_KEEPINTVL": 75, "TCP_KEEPCNT": 9,
 		"SO_KEEPALIVE": 0, "SO_REUSEADDR": 0, "TCP_USER_TIMEOUT": 0, "TCP_QUICKACK": 1, "SO_TYPE": 1,
 		"SO_RCVBUF": int64(2 * p.hints.recv[0]), "SO_SNDBUF": int64(p.hints.send[0]), "TCP_MAXSEG": 536,
 	}

@@ -44,6 +44,7 @@ func symbol(name string) (int64, bool) {
 		"MSG_OOB": 1, "MSG_TRUNC": 0x20, "MSG_EOR": 0x80, "MSG_ERRQUEUE": 0x2000, "MSG_ZEROCOPY": 0x4000000,
 		"MSG_FASTOPEN": 0x20000000,
 		"POLLIN":       1, "POLLPRI": 2, "POLLOUT": 4, "POLLERR": 8, "POLLHUP": 0x10, "POLLNVAL": 0x20,
+		"IP_PMTUDISC_DONT": 0, "IP_PMTUDISC_WANT": 1, "IP_PMTUDISC_DO": 2, "IP_PMTUDISC_PROBE": 3,
 		"POLLRDNORM": 0x40, "POLLWRNORM": 0x100, "POLLRDHUP": 0x2000,
 	}
 	if v, ok := symbols[name]; ok {
@@ -69,6 +70,12 @@ func errnos() map[string]syscall.Errno {
 		"EDESTADDRREQ": syscall.EDESTADDRREQ, "EFAULT": syscall.EFAULT, "EMSGSIZE": syscall.EMSGSIZE,
 		"EACCES": syscall.EACCES,
 	}
+}
+
+// sameErrno says whether two names mean one error: EWOULDBLOCK is EAGAIN.
+func sameErrno(a, b string) bool {
+	x, known := errnos()[a]
+	return a == b || known && x == errnos()[b]
 }
 
 func errnoName(e syscall.Errno) string {

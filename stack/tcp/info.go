@@ -39,7 +39,8 @@ type Info struct {
 	RTO, DelayedACK            time.Duration
 	RTT, RTTVar, MinRTT        time.Duration
 	Cwnd, Ssthresh             int
-	Flight, Sacked, LostOctets int // octets
+	Flight, Sacked, LostOctets int // octets; what was sent again is in flight, not lost
+	GivenUp, Resent            int // octets given up, sent again or not; sent again and not reported since
 	SendWindow, RecvWindow     int
 	NotSent, RecvQueue         int
 	Retransmits, Backoff, Prob int // of the oldest segment; probes unanswered
@@ -51,6 +52,7 @@ type Info struct {
 	SegmentsOut, SegmentsIn, SegmentsRetransmitted   uint64
 	Timeouts, FastRecoveries, DSACKs, Undone         uint64
 	Delivered, Lost                                  uint64
+	MarkedACKs                                       uint64 // that reported CE
 	Clamps                                           uint64 // values of the algorithm that were out of bounds
 }
 
@@ -82,9 +84,11 @@ func (c *Conn) Info(now mono.Time) Info {
 		SegmentsRetransmitted: c.count.resent + uint64(c.count.synResent),
 		Timeouts:              c.count.timeouts, FastRecoveries: c.count.fastRetrans, DSACKs: c.count.dsacks, Undone: c.count.undone,
 		Delivered: c.flow.Delivered, Lost: c.flow.Lost, Clamps: c.flow.Clamps(),
+		MarkedACKs: c.count.marks,
 	}
 	if c.state.Synchronized() && c.state != StateTimeWait {
 		i.Flight = c.pipe()
+		i.GivenUp, i.Resent = c.board.repairs()
 		i.NotSent = c.p.Send.Len() - c.snd.NXT.Sub(c.snd.UNA)
 		if c.snd.fin {
 			i.NotSent = 0

@@ -171,6 +171,24 @@ func (b *scoreboard) first0() seq.Num {
 	return b.first().start
 }
 
+// repairs counts the octets given up and not reported since, sent again or not, and those sent
+// again: Linux's lost_out and retrans_out.
+func (b *scoreboard) repairs() (givenUp, resent int) {
+	if b.lost == 0 && (b.n == 0 || b.first().mark&(markLost|markTwice) == 0) {
+		return 0, 0 // what is repaired begins with the oldest
+	}
+	for i := range b.n {
+		s := b.at(i)
+		if s.mark&markLost != 0 {
+			givenUp += s.len()
+		}
+		if s.mark&(markLost|markResent) == markLost|markResent {
+			resent += s.len()
+		}
+	}
+	return givenUp, resent
+}
+
 // nextLost returns the index of the first segment that waits to be sent again, or -1.
 func (b *scoreboard) nextLost() int {
 	if b.lost == 0 {
