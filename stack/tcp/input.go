@@ -151,10 +151,14 @@ func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
 	window := c.rcv.edge.Sub(c.rcv.NXT)
 	if window == 0 && seg.SEQ == c.rcv.NXT && !seg.Flags.Has(wire.RST) {
 		// "If the RCV.WND is zero, no segments will be acceptable, but special allowance
-		// should be made to accept valid ACKs".
-		c.p.Stats.TCPRcvTrimmed++
-		seg.Payload = nil
-		seg.Flags &^= wire.FIN | wire.SYN
+		// should be made to accept valid ACKs". A FIN alone passes too, as with Linux: it needs no
+		// room, and a peer that sends it into a closed window would repeat it without end.
+		if len(seg.Payload) > 0 {
+			c.p.Stats.TCPRcvTrimmed++
+			seg.Payload = nil
+			seg.Flags &^= wire.FIN
+		}
+		seg.Flags &^= wire.SYN
 		c.owe.ack = true
 		return true
 	}
@@ -226,6 +230,11 @@ func (c *Conn) trim(seg *wire.Segment) {
 			before--
 		}
 		cut := min(before, len(seg.Payload))
+		if cut > 0 && c.rcv.sackOK {
+			// A part came twice: https://www.rfc-editor.org/rfc/rfc2883.html#section-4.3
+			c.rcv.holes.duplicate = seq.Range{Start: seg.SEQ, End: seg.SEQ.Add(cut)}
+			c.rcv.holes.hasDuplicate = true
+		}
 		seg.Payload = seg.Payload[cut:]
 		seg.SEQ = seg.SEQ.Add(cut)
 	}

@@ -131,16 +131,17 @@ func (r *reassembly) blocks(o *wire.Options, room int) {
 	}
 }
 
-// noteDuplicateAhead does so for a segment beyond RCV.NXT all of which had arrived before (RFC
-// 2883, section 4.2).
+// noteDuplicateAhead does so for the first octets of r that lie beyond RCV.NXT and had arrived
+// before. https://www.rfc-editor.org/rfc/rfc2883.html#section-4.3
 func (c *Conn) noteDuplicateAhead(r seq.Range) {
-	if !c.rcv.sackOK {
+	h := &c.rcv.holes
+	i := h.find(r.Start.Add(1))
+	if !c.rcv.sackOK || h.hasDuplicate || i >= len(h.ranges) {
 		return
 	}
-	h := &c.rcv.holes
-	i := h.find(r.End)
-	if i < len(h.ranges) && h.ranges[i].Start.LessEq(r.Start) {
-		h.duplicate, h.hasDuplicate = r, true
+	twice := seq.Range{Start: seq.Max(r.Start, h.ranges[i].Start), End: seq.Min(r.End, h.ranges[i].End)}
+	if twice.Start.Less(twice.End) {
+		h.duplicate, h.hasDuplicate = twice, true
 	}
 }
 

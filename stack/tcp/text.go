@@ -58,6 +58,7 @@ func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
 		c.oweDuplicate(now)
 		return
 	}
+	c.noteDuplicateAhead(seq.Range{Start: at, End: at.Add(n)})
 	c.store(payload, c.rcv.off)
 	filled := c.rcv.holes.count() > 0
 	next := c.rcv.holes.advance(c.rcv.NXT.Add(n))
@@ -128,6 +129,7 @@ func (c *Conn) takeFIN(now mono.Time) {
 	c.rcv.NXT = c.rcv.NXT.Add(1)
 	c.rcv.edge = seq.Max(c.rcv.edge, c.rcv.NXT)
 	c.rcv.fin, c.rcv.finAhead = true, false
+	c.rcv.holes.hasDuplicate = false // who has sent all has nothing to learn from it
 	c.owe.ack = true
 	c.events |= Readable
 	switch c.state {
