@@ -92,38 +92,32 @@ func reordered(t *testing.T, seed uint64, share float64, c tcp.Config) (took tim
 }
 
 // RFC 8985, section 6.2: RACK learns from DSACKs how far segments are overtaken. 3 % of them,
-// by up to half a round trip, cost less than 2 % of the goodput, and after a few round trips
-// nothing is sent again in vain: of some 430 overtaken segments, at most 60 are while the
-// window of reordering is being learnt, and 2 later; without timestamps 4, which is what these
-// seeds show, not what theory says.
-//
-// Without timestamps, the same holds of what is sent in vain, and not of the cost: with no
-// Eifel detection an episode in slow start is taken back a round trip later, by DSACK, or not
-// at all if a DSACK was lost among others. Half of the seeds stay below 5 %.
+// by up to half a round trip, cost less than 2 % of the goodput, with timestamps and without, and
+// after a few round trips nothing is sent again in vain: of some 430 overtaken segments, at most
+// 20 are while the window of reordering is being learnt, and 4 later, which is what these seeds
+// show, not what theory says.
 func TestReorderingCostsLittle(t *testing.T) {
 	for _, c := range []struct {
-		name          string
-		tcp           tcp.Config
-		median, worst float64
-		late          int64
+		name string
+		tcp  tcp.Config
 	}{
-		{"timestamps", tcp.Config{}, 0.01, 0.02, 2},
-		{"no timestamps", tcp.Config{NoTimestamps: true}, 0.05, 0.30, 4},
+		{"timestamps", tcp.Config{}},
+		{"no timestamps", tcp.Config{NoTimestamps: true}},
 	} {
 		var costs []float64
-		for seed := uint64(1); seed <= 7; seed++ {
+		for seed := uint64(1); seed <= 12; seed++ {
 			clean, _, _ := reordered(t, seed, 0, c.tcp)
 			took, early, late := reordered(t, seed, 0.03, c.tcp)
 			costs = append(costs, took.Seconds()/clean.Seconds()-1)
-			if early > 60 || late > c.late {
-				t.Errorf("%s, seed %d: %d segments in vain in 40 round trips, and %d later; want at most 60 and %d",
-					c.name, seed, early, late, c.late)
+			if early > 20 || late > 4 {
+				t.Errorf("%s, seed %d: %d segments in vain in 40 round trips, and %d later; want at most 20 and 4",
+					c.name, seed, early, late)
 			}
 		}
 		sort.Float64s(costs)
 		t.Logf("%s: costs %.3f", c.name, costs)
-		within(t, c.name+": median cost of reordering", costs[len(costs)/2], -0.01, c.median)
-		within(t, c.name+": largest cost of reordering", costs[len(costs)-1], -0.01, c.worst)
+		within(t, c.name+": least cost of reordering", costs[0], -0.01, 0.02)
+		within(t, c.name+": largest cost of reordering", costs[len(costs)-1], -0.01, 0.02)
 	}
 }
 

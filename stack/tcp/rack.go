@@ -35,20 +35,22 @@ func sentAfter(t1 mono.Time, e1 seq.Num, t2 mono.Time, e2 seq.Num) bool {
 
 // delivered is steps 2 and 3 for one segment that an ACK newly reports.
 func (r *rack) delivered(s *sent, now mono.Time, minRTT time.Duration, echo, sentTS uint32, hasEcho bool) {
+	again := s.mark&markTwice != 0
+	original := !again || hasEcho && int32(echo-sentTS) < 0
 	// Overtaken is what an earlier ACK skipped: the order within one ACK says nothing.
 	if r.fack.Less(s.end) {
 		r.fack = s.end
 	}
-	if s.end.Less(r.prior) && s.mark&markTwice == 0 {
+	// The RFC looks only at segments that were never sent again. But an original that came after
+	// it was given up was overtaken by more than one that came before.
+	if original && s.end.Less(r.prior) {
 		r.reordering = true
 	}
+	// Which transmission is reported? Not the last one, if the echo is older than it, or the
+	// answer came sooner than any answer can.
 	rtt := now.Sub(s.at)
-	if s.mark&markTwice != 0 {
-		// Which transmission is reported? Not the last one, if the echo is older than it, or
-		// the answer came sooner than any answer can.
-		if hasEcho && int32(echo-sentTS) < 0 || rtt < minRTT {
-			return
-		}
+	if again && (original || rtt < minRTT) {
+		return
 	}
 	r.rtt = rtt
 	if sentAfter(s.at, s.end, r.xmitAt, r.endSEQ) {

@@ -235,6 +235,7 @@ func (c *Conn) onRTO(now mono.Time) {
 	fresh := c.rec.mode == modeOpen || c.rec.recover.LessEq(c.snd.UNA)
 	if c.life.retries == 1 {
 		c.remember()
+		c.undo.timeout = true
 	}
 	var lost int
 	if c.byRACK() && c.life.retries == 1 && c.board.first().mark&markSacked == 0 {

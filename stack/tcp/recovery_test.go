@@ -63,6 +63,64 @@ func TestRACKToleratesReordering(t *testing.T) {
 	}
 }
 
+// Reordering that shows only after a segment was given up is reordering as well: the window for
+// it, which is 0 until then, must open. Without timestamps a DSACK tells, with them the echo of
+// a time before the retransmission.
+func TestRACKSeesReorderingTooLate(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ts   bool
+		tell func(s *script, sentAt uint32)
+		want bool
+	}{
+		{"by DSACK", false, func(s *script, _ uint32) {
+			s.in(wire.ACK, 1, 0, 4001)
+			s.in(wire.ACK, 1, 0, 4001, sack(1, 1001))
+		}, true},
+		{"by echo", true, func(s *script, sentAt uint32) {
+			s.in(wire.ACK, 1, 0, 4*988+1, withTS(wire.Options{}, 3, sentAt))
+		}, true},
+		{"none", false, func(s *script, _ uint32) { s.in(wire.ACK, 1, 0, 4001) }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o, n := sackOK, 1000
+			if tt.ts {
+				o, n = withTS(sackOK, 1, 0), 988
+			}
+			s := established(t, tcp.Config{InitialWindow: 10}, o)
+			report := func(from, to, ack int) {
+				o := sack(from*n+1, to*n+1)
+				if tt.ts {
+					o = withTS(o, 2, uint32(s.now/1e6)-100)
+				}
+				s.in(wire.ACK, 1, 0, ack*n+1, o)
+			}
+			s.write(40 * n)
+			s.out()
+			sentAt := uint32(s.now / 1e6)
+			s.after(100 * time.Millisecond)
+			report(1, 4, 0)
+			s.out()
+			if got := s.Info(s.now).SegmentsRetransmitted; got != 1 {
+				t.Fatalf("%d segments sent again, want the first, which three have overtaken", got)
+			}
+			s.after(20 * time.Millisecond)
+			tt.tell(s, sentAt)
+			s.out()
+			s.after(80 * time.Millisecond)
+			s.in(wire.ACK, 1, 0, 10*n+1) // and the rest in order
+			s.out()
+			was := s.Info(s.now).SegmentsRetransmitted
+			s.after(100 * time.Millisecond)
+			report(11, 14, 10)
+			s.out()
+			if waits := s.Info(s.now).SegmentsRetransmitted == was; waits != tt.want {
+				t.Errorf("waits for what three have overtaken: %v, want %v", waits, tt.want)
+			}
+		})
+	}
+}
+
 // What was sent again and lost again is found without a time-out (RFC 8985, section 3.2).
 func TestLostRetransmission(t *testing.T) {
 	s := flight(t, 10, sackOK)

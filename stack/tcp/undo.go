@@ -16,7 +16,8 @@ type undo struct {
 	ssthresh int
 	stamp    uint32 // timestamp of the first retransmission
 	stamped  bool
-	resent   int // retransmissions that no DSACK has reported as needless
+	resent   int  // retransmissions that no DSACK has reported as needless
+	timeout  bool // the episode is of a time-out
 }
 
 // remember takes the snapshot before the algorithm hears of an episode.
@@ -65,6 +66,10 @@ func (c *Conn) dsacked(now mono.Time, r seq.Range) {
 	if !u.active || r.Start.Less(u.marker) || c.rec.recover.Less(r.End) || u.resent == 0 {
 		return
 	}
+	// What was given up because others overtook it, and came twice, was reordered. As long as no
+	// reordering has shown, the window for it is 0, nothing that is overtaken comes before it is
+	// given up, and without timestamps it shows in no other way.
+	c.rack.reordering = c.rack.reordering || !u.timeout
 	u.resent--
 	if u.resent == 0 {
 		c.p.Stats.TCPDSACKUndo++
