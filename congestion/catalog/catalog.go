@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/millrace-tcp/millrace/congestion"
-	"github.com/millrace-tcp/millrace/congestion/reno"
 )
 
 // Default is the name of the algorithm of a stack that is told nothing.
@@ -46,23 +45,7 @@ type Table []Entry
 
 // All returns a table of the algorithms of this module, the default first. It is the
 // caller's.
-func All() Table {
-	return Table{
-		{
-			Name: "reno",
-			About: "slow start, congestion avoidance and halving on loss (RFC 5681), " +
-				"counted in octets (RFC 3465)",
-			Options: []Option{{
-				Name: "L", Values: "1 to 64", Default: fmt.Sprint(reno.LimitDefault),
-				About: "most segments that one ACK adds in slow start",
-			}},
-			New: func(v Values) (Maker, error) {
-				limit, err := v.Int("L", reno.LimitDefault, 1, 64)
-				return reno.Config{Limit: limit}.New, err
-			},
-		},
-	}
-}
+func All() Table { return Table{renoEntry(), cubicEntry()} }
 
 // Names lists the names in the order of the table.
 func (t Table) Names() []string {

@@ -31,6 +31,8 @@ func TestParse(t *testing.T) {
 		{"reno?", "reno", 2},
 		{"reno?L=1", "reno", 1},
 		{"reno?L=8", "reno", 8},
+		{"cubic", "cubic", 8},
+		{"cubic?hystart=off&beta=0.5", "cubic", 2},
 	} {
 		name, m, err := catalog.All().Parse(tt.spec)
 		if err != nil || name != tt.name {
@@ -45,8 +47,8 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for spec, want := range map[string]string{
-		"vegas":        `there is no "vegas", there is reno`,
-		"?L=1":         `there is no "", there is reno`,
+		"bic":          `there is no "bic", there is reno, cubic`,
+		"?L=1":         `there is no "", there is reno, cubic`,
 		"reno?x=1":     `reno: there is no option "x", there is L`,
 		"reno?L":       `reno: "L" is not an option such as key=value`,
 		"reno?L=":      `reno: "L=" is not an option such as key=value`,
@@ -54,6 +56,10 @@ func TestParseRefuses(t *testing.T) {
 		"reno?L=1&L=2": `reno: option "L" is given twice`,
 		"reno?L=0":     `reno: L=0 is not a whole number from 1 to 64`,
 		"reno?L=two":   `reno: L=two is not a whole number from 1 to 64`,
+
+		"cubic?beta=1":               `cubic: beta=1 is not a number from 0.1 to 0.95`,
+		"cubic?hystart=yes&c=much":   `cubic: c=much is not a number from 0.001 to 100`,
+		"cubic?fastconvergence=true": `cubic: fastconvergence=true is neither on nor off`,
 	} {
 		if _, m, err := catalog.All().Parse(spec); err == nil || err.Error() != want || m != nil {
 			t.Errorf("%q: got %v, want %s", spec, err, want)

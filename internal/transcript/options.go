@@ -71,7 +71,7 @@ func interval(e pktdrill.Expr) time.Duration {
 }
 
 func (p *player) setCongestion(f *file, name string) operation {
-	if _, _, err := catalog.All().Parse(name); err != nil && name != "cubic" {
+	if _, _, err := catalog.All().Parse(name); err != nil {
 		return always(failed(syscall.ENOENT))
 	}
 	f.name = name

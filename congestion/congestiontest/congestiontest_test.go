@@ -1,0 +1,121 @@
+package congestiontest
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/congestion/reno"
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+func TestReno(t *testing.T) { Run(t, reno.New) }
+
+// recorder is a test that may fail.
+type recorder struct {
+	failed []string
+	logged string
+}
+
+func (r *recorder) Helper()         {}
+func (r *recorder) Log(args ...any) { r.logged += fmt.Sprint(args...) }
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failed = append(r.failed, fmt.Sprintf(format, args...))
+}
+
+// wrong is Reno, but for what onAck and onCongestion do after it.
+type wrong struct {
+	congestion.Algorithm
+	acks         int
+	kept         *congestion.Ack
+	garbage      []byte
+	onAck        func(w *wrong, f *congestion.Flow, a *congestion.Ack)
+	onCongestion func(w *wrong, f *congestion.Flow)
+}
+
+func (w *wrong) Init(f *congestion.Flow, now mono.Time) {
+	w.Algorithm = reno.New()
+	w.Algorithm.Init(f, now)
+}
+
+func (w *wrong) OnAck(f *congestion.Flow, a *congestion.Ack) {
+	w.Algorithm.OnAck(f, a)
+	w.acks++
+	if w.onAck != nil {
+		w.onAck(w, f, a)
+	}
+}
+
+func (w *wrong) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
+	w.Algorithm.OnCongestion(f, e)
+	if w.onCongestion != nil {
+		w.onCongestion(w, f)
+	}
+}
+
+// Each mistake is found, and named.
+func TestMistakesAreFound(t *testing.T) {
+	shared := 0
+	for want, w := range map[string]wrong{
+		"panic: assignment to entry in nil map": {onAck: func(w *wrong, _ *congestion.Flow, _ *congestion.Ack) {
+			if w.acks == 1000 {
+				map[int]int(nil)[0] = 1
+			}
+		}},
+		"set below its least": {onAck: func(_ *wrong, f *congestion.Flow, a *congestion.Ack) {
+			f.SetCwnd(int(math.NaN()))
+		}},
+		"octets a second": {onAck: func(_ *wrong, f *congestion.Flow, a *congestion.Ack) {
+			f.SetPacing(math.MaxInt64)
+		}},
+		"other decisions": {onAck: func(_ *wrong, f *congestion.Flow, _ *congestion.Ack) {
+			shared++
+			f.SetCwnd(f.Cwnd() + shared%7)
+		}},
+		"overwritten after use": {onAck: func(w *wrong, f *congestion.Flow, a *congestion.Ack) {
+			if w.kept == nil {
+				w.kept = a
+			}
+		}, onCongestion: func(w *wrong, f *congestion.Flow) {
+			if w.kept != nil {
+				f.SetQuantum(max(0, w.kept.CumAcked))
+			}
+		}},
+		"in 100 events, want 0": {onAck: func(w *wrong, _ *congestion.Flow, _ *congestion.Ack) {
+			w.garbage = make([]byte, 10)
+		}},
+		"slow start at most doubles": {onAck: func(_ *wrong, f *congestion.Flow, _ *congestion.Ack) {
+			f.SetCwnd(f.Cwnd() + 2*f.MSS)
+		}},
+		"a loss takes away": {onCongestion: func(_ *wrong, f *congestion.Flow) { f.SetCwnd(1 << 20) }},
+		"silence does not":  {onCongestion: func(_ *wrong, f *congestion.Flow) { f.SetCwnd(1 << 20) }},
+	} {
+		r := &recorder{}
+		run(r, func() congestion.Algorithm { v := w; return &v })
+		if !strings.Contains(strings.Join(r.failed, "\n"), want) || !strings.Contains(r.logged, "FAILED") {
+			t.Errorf("failed with %q, want %q; the report:\n%s", r.failed, want, r.logged)
+		}
+	}
+}
+
+// The driver is the stack's part of the game: rounds take a round trip, and a time-out leaves
+// one segment.
+func TestDriver(t *testing.T) {
+	d := NewDriver(reno.New())
+	began := d.Now
+	d.Round()
+	if got := d.Now.Sub(began); got != RTT || d.Cwnd() != 20*MSS || d.Flow.SRTT != RTT || d.Flow.Delivered != 10*MSS {
+		t.Errorf("a round took %v: cwnd %d, SRTT %v, %d delivered; want %v, 20000, %v, 10000",
+			got, d.Cwnd(), d.Flow.SRTT, d.Flow.Delivered, RTT, RTT)
+	}
+	d.Congest(congestion.CauseRTO)
+	if d.Cwnd() != MSS || d.Flow.Ssthresh() != 10*MSS {
+		t.Errorf("after a time-out cwnd %d, ssthresh %d; want 1000, 10000", d.Cwnd(), d.Flow.Ssthresh())
+	}
+	d.Undo(20*MSS, 30*MSS)
+	if d.Cwnd() != 20*MSS || d.Flow.Ssthresh() != 30*MSS {
+		t.Errorf("taken back: cwnd %d, ssthresh %d; want 20000, 30000", d.Cwnd(), d.Flow.Ssthresh())
+	}
+}
