@@ -32,7 +32,9 @@ type Config struct {
 	// stack's own.
 	Claimer Claimer
 
-	// TCP is the configuration of connections that have no other.
+	// TCP is the configuration of connections that have no other. An AckEvery and AckFold that
+	// are both zero mean what real kernels do, whose GRO makes one packet of many: of segments
+	// that the link delivers at once 44 are acknowledged by one ACK, see engine.AckFoldGRO.
 	TCP engine.CoreConfig
 	// Congestion makes the congestion control of connections that have no other; nil is
 	// TCP.Congestion, and that nil is Reno.
@@ -71,6 +73,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	}
 	if cfg.Congestion != nil {
 		cfg.TCP.Congestion = cfg.Congestion
+	}
+	if cfg.TCP.AckEvery == 0 && cfg.TCP.AckFold == 0 {
+		cfg.TCP.AckFold = engine.AckFoldGRO
 	}
 	if cfg.Backlog <= 0 {
 		cfg.Backlog = engine.BacklogDefault

@@ -24,6 +24,9 @@ const (
 	Closed   = tcp.Closed
 )
 
+// AckFoldGRO is what Linux acknowledges at once, as a CoreConfig has it.
+const AckFoldGRO = tcp.AckFoldGRO
+
 // The causes of an end.
 const (
 	None        = tcp.None

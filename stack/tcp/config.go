@@ -34,6 +34,10 @@ type Config struct {
 	// AckEvery is how many full-sized segments are acknowledged by one ACK at the most: 2
 	// (RFC 9293, section 3.8.6.3). More saves packets and slows senders that count ACKs.
 	AckEvery int
+	// AckFold is how many full-sized segments that came in order, and all before Output was
+	// asked, one ACK may cover: AckEvery if less. What Linux acknowledges once, because GRO
+	// made one of it, is up to AckFoldGRO.
+	AckFold int
 
 	// MSS bounds the payload of segments either way, as TCP_MAXSEG does; 0 is what the path
 	// carries.
@@ -101,8 +105,12 @@ func (cfg Config) WithDefaults() Config {
 	count(&cfg.SYNACKRetries, 5)
 	count(&cfg.Retries, 15)
 	count(&cfg.AckEvery, 2)
+	cfg.AckFold = max(cfg.AckFold, cfg.AckEvery)
 	return cfg
 }
+
+// AckFoldGRO is how many segments of 1460 octets GRO makes one packet of, at most: 64 KiB.
+const AckFoldGRO = 44
 
 // Bounds that are not configured.
 const (

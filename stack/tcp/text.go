@@ -104,6 +104,10 @@ func (c *Conn) store(payload []byte, off uint64) {
 // "A TCP SHOULD send an ACK for at least every second full-sized segment or 2*RMSS bytes
 // of new data", "the delay MUST be less than 0.5 seconds".
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.3
+//
+// Where the configuration says so, one ACK covers what came at once, up to AckFold: each ACK
+// costs both ends a packet, and a sender of bulk data learns nothing by them. Not at the start,
+// when they are what opens its window.
 func (c *Conn) ackData(now mono.Time, n int, filled bool) {
 	r := &c.rcv
 	r.ackAhead += n
@@ -114,7 +118,10 @@ func (c *Conn) ackData(now mono.Time, n int, filled bool) {
 		r.quick--
 		c.owe.ack = true
 	}
-	if r.ackAhead >= c.cfg.AckEvery*r.segMax {
+	every := c.cfg.AckEvery * r.segMax
+	if r.ackAhead >= every && r.quick == 0 && r.ackAhead < c.cfg.AckFold*r.segMax {
+		c.owe.ack = true
+	} else if r.ackAhead >= every {
 		r.ackAhead = 0
 		c.owe.early.add(r.NXT)
 		return

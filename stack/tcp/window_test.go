@@ -168,6 +168,37 @@ func TestDelayedACK(t *testing.T) {
 	s.want("the fill at once", ". 1:1(0) ack 27001")
 }
 
+// With AckFold one ACK covers what came at once, but never more than that: a batch as GRO
+// would make one packet of. What tells the peer of a loss or opens its window stays as it is.
+func TestFoldedACKs(t *testing.T) {
+	s := established(t, tcp.Config{DelayedACK: 200 * time.Millisecond, AckFold: 8}, wire.Options{})
+	at := 1
+	batch := func(segments int) {
+		for range segments {
+			s.in(wire.ACK, at, 1000, 1)
+			at += 1000
+		}
+	}
+	batch(16)
+	s.want("the first phase, every second", ". 1:1(0) ack 2001", ". 1:1(0) ack 4001", ". 1:1(0) ack 6001",
+		". 1:1(0) ack 8001", ". 1:1(0) ack 10001", ". 1:1(0) ack 12001", ". 1:1(0) ack 14001", ". 1:1(0) ack 16001")
+	batch(5)
+	s.want("a batch of five", ". 1:1(0) ack 21001")
+	batch(2)
+	s.want("two are not delayed", ". 1:1(0) ack 23001")
+	batch(1)
+	s.want("one segment waits")
+	batch(1)
+	s.want("for the second", ". 1:1(0) ack 25001")
+	batch(19)
+	s.want("no more than eight in one", ". 1:1(0) ack 33001", ". 1:1(0) ack 41001", ". 1:1(0) ack 44001")
+	s.in(wire.ACK, at+1000, 1000, 1)
+	s.in(wire.ACK, at+2000, 1000, 1)
+	s.want("each out-of-order segment owes one", ". 1:1(0) ack 44001", ". 1:1(0) ack 44001")
+	batch(1)
+	s.want("the fill at once", ". 1:1(0) ack 47001")
+}
+
 func TestDataCarriesTheACK(t *testing.T) {
 	s := established(t, tcp.Config{}, wire.Options{})
 	for i := range 20 {
