@@ -14,6 +14,8 @@ const (
 	// stepFrames is how many frames all of them send before input is looked at again: four
 	// batches, so that a busy sender sees ACKs, and frees frames, every 256 frames.
 	stepFrames = 4 * dataplane.BatchMax
+	// stepRounds is how many turns a connection gets in a step: a lone one fills the step.
+	stepRounds = stepFrames / quantum
 	// allocBatch is how many frames are asked for at once: few enough that a step that sends
 	// one ACK does not walk through a batch.
 	allocBatch = 16
@@ -84,25 +86,37 @@ func (e *Engine) touch(c *Conn) {
 	}
 }
 
-// serveReady gives each connection that is ready its turn, and says whether one was.
+// serveReady gives each connection that is ready its turn, and then another one to those that
+// have more to send, as long as stepFrames lasts: what one flush moves, one kick carries. It
+// says whether one had a turn.
 func (e *Engine) serveReady(now mono.Time) bool {
 	turns := e.ready.n
 	e.tx.left, e.tx.exhausted = stepFrames, false
 	sent := false
-	for range turns {
+	for range stepRounds {
+		if !e.serveRound(now) {
+			break
+		}
+		sent = true
+	}
+	// With no frame to be had there is nothing to do until one is free.
+	return sent || (turns > 0 && !e.tx.exhausted)
+}
+
+// serveRound gives each connection that is ready one turn, and says whether any sent.
+func (e *Engine) serveRound(now mono.Time) bool {
+	before := e.tx.left
+	for range e.ready.n {
 		if e.tx.left <= 0 || e.tx.exhausted {
 			break
 		}
 		c := e.ready.pop()
 		c.ready = false
-		before := e.tx.left
 		if !e.serve(now, c) {
 			e.touch(c)
 		}
-		sent = sent || before != e.tx.left
 	}
-	// With no frame to be had there is nothing to do until one is free.
-	return sent || (turns > 0 && !e.tx.exhausted)
+	return before != e.tx.left
 }
 
 // serve lets c send what it owes, tells its observer what happened, and looks to its

@@ -164,6 +164,23 @@ func TestNoFrames(t *testing.T) {
 	}
 }
 
+// TestFullStep: a lone connection fills a step, so that one flush moves all of it.
+func TestFullStep(t *testing.T) {
+	big := Config{TCP: tcp.Config{InitialWindow: 2 * stepFrames}, RecvBuffer: 4 << 20, SendBuffer: 4 << 20}
+	p := newPair(t, big, pipe.Config{Frames: 4 * stepFrames})
+	p.b.listen(80)
+	a, _ := p.connect(80)
+	a.Send().Write(make([]byte, 100_000)) // the answer has the whole window
+	a.PostWrite()
+	p.run(time.Second)
+	a.Send().Write(make([]byte, 2<<20))
+	a.PostWrite()
+	before := p.a.e.Stats().TXFrames
+	if !p.a.e.Step(p.now) || p.a.e.Stats().TXFrames-before != stepFrames {
+		t.Errorf("a step sent %d frames, want %d", p.a.e.Stats().TXFrames-before, stepFrames)
+	}
+}
+
 // TestDirectory: what arrives on the wrong queue reaches its connection all the same.
 func TestDirectory(t *testing.T) {
 	dir := NewDirectory()
