@@ -6,10 +6,11 @@ import "github.com/millrace-tcp/millrace/mono"
 type eventKind uint8
 
 const (
-	eventArrive eventKind = iota // packet ref reaches the far end of its path
-	eventWake                    // host ref has something due
-	eventTX                      // ref transmit frames of host arg are free again
-	eventCall                    // function ref of Network.calls
+	eventArrive   eventKind = iota // packet ref reaches the far end of its path
+	eventWake                      // host ref has something due
+	eventTX                        // ref transmit frames of host arg are free again
+	eventCall                      // function ref of Network.calls
+	eventTransmit                  // the transmitter of path arg is free
 )
 
 // event is something that happens at a time. It holds no pointer, so that the heap costs the

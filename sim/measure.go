@@ -15,6 +15,8 @@ type measurement struct {
 	link  *path
 	meter []meter
 	made  int64 // octets read by all when the second half began
+	pace  pace
+	cross []*cross
 }
 
 // meter measures one flow at its sender.
@@ -40,33 +42,61 @@ const bufferMin = 256 << 10
 const bufferMax = 256 << 20
 
 func newMeasurement(spec Spec) *measurement {
-	there, back := spec.Link.paths()
+	there, back := spec.paths()
 	// Room for a window of all that the pipe and its queue take, and as much again for what
 	// is being repaired.
-	buffer := min(bufferMin+2*(int(spec.Link.bdp())+there.queueMax()), bufferMax)
+	buffer := min(bufferMin+2*(int(spec.bdpMax())+there.queueMax()), bufferMax)
 	host := hostOptions{tcp: spec.TCP, recvBuffer: 2 * buffer, sendBuffer: buffer, noDelay: true}
 	cfg := scenarioConfig{seed: spec.Seed, a: host, b: host, there: there, back: back}
-	rng := newNetwork(spec.Seed).rand(streamStart)
+	net := newNetwork(spec.Seed)
+	rng := net.rand(streamStart)
 	m := &measurement{spec: spec, meter: make([]meter, spec.Flows)}
-	for i := range spec.Flows {
-		name := spec.CC[i%len(spec.CC)]
-		t := spec.TCP
-		t.Congestion, _ = spec.algorithm(name) // complete has looked
-		f := flowConfig{
-			tcp:    &t,
-			client: behaviour{write: unlimited, ending: endNever},
-			server: behaviour{ending: endNever},
+	for i, f := range spec.FlowSpecs {
+		if f.Start == 0 && i > 0 {
+			f.Start = time.Duration(rng.Int64N(int64(max(spec.Link.RTT, time.Millisecond))))
 		}
-		if i > 0 {
-			f.start = time.Duration(rng.Int64N(int64(max(spec.Link.RTT, time.Millisecond))))
-		}
-		m.meter[i] = meter{cc: name}
-		cfg.flows = append(cfg.flows, f)
+		m.meter[i] = meter{cc: f.CC}
+		cfg.flows = append(cfg.flows, m.flowConfig(f))
 	}
+	for i := range spec.Cross {
+		if c := &spec.Cross[i]; c.Kind == CrossFlows {
+			for _, f := range c.short(net.rand(streamCross + uint64(i))) {
+				cfg.flows = append(cfg.flows, m.flowConfig(f))
+			}
+		}
+	}
+	cfg.back.FlowDelay = spec.flowDelays(len(cfg.flows))
 	m.scenario = newScenario(cfg)
 	m.link = m.paths[0]
+	m.link.watch = spec.Queue
 	m.watch = m
+	for i, c := range spec.Cross {
+		if c.Kind != CrossFlows {
+			m.cross = append(m.cross, m.addCross(0, c, m.rand(streamCross+uint64(i))))
+		}
+	}
+	m.pacing()
 	return m
+}
+
+// flowConfig is a flow as scenarios know it.
+func (m *measurement) flowConfig(f FlowSpec) flowConfig {
+	t := m.spec.TCP
+	t.Congestion, _ = m.spec.algorithm(f.CC) // complete has looked
+	if t.ECN = f.ECN; t.ECN == tcp.ECNPassive && m.spec.Link.marks() {
+		t.ECN = tcp.ECNAccurate
+	}
+	c := flowConfig{
+		start:  f.Start,
+		tcp:    &t,
+		client: behaviour{write: unlimited, ending: endNever},
+		server: behaviour{ending: endNever},
+	}
+	if f.Octets > 0 {
+		c.client = behaviour{write: f.Octets}
+		c.server = behaviour{ending: endAfterPeer}
+	}
+	return c
 }
 
 // progressSteps is how often Progress is called.
@@ -97,7 +127,12 @@ func (m *measurement) run() error {
 }
 
 // sent is watcher's.
-func (m *measurement) sent(h *host, frame []byte) { m.check.sent(h, frame) }
+func (m *measurement) sent(h *host, frame []byte) {
+	if m.spec.Packet != nil {
+		m.spec.Packet(time.Duration(m.now), int(h.id), frame)
+	}
+	m.check.sent(h, frame)
+}
 
 // stepped looks at the senders that sent something in the step.
 func (m *measurement) stepped(h *host) {
@@ -111,8 +146,11 @@ func (m *measurement) stepped(h *host) {
 
 // look takes note of a flow's round trip and window.
 func (m *measurement) look(flow int) {
+	if flow >= m.spec.Flows {
+		return // a short one
+	}
 	a := m.flows[flow].client
-	if !a.opened {
+	if !a.opened || a.ended {
 		return
 	}
 	t := &m.meter[flow]
@@ -143,9 +181,10 @@ func (t *meter) windowIs(now mono.Time, cwnd int, half mono.Time) {
 
 // sample calls Spec.Sample for each flow, and sees to the next time.
 func (m *measurement) sample(now mono.Time) {
-	for i, f := range m.flows {
-		s := Sample{Flow: i, At: time.Duration(now), Delivered: f.server.read, Queue: m.link.octets}
-		if c := f.client.conn; c != nil {
+	queue, wait := m.link.backlog(now)
+	for i, f := range m.flows[:m.spec.Flows] {
+		s := Sample{Flow: i, At: time.Duration(now), Delivered: f.server.read, Queue: queue, QueueDelay: wait}
+		if c := f.client.conn; c != nil && !f.client.ended {
 			info := c.TCP().Info(m.a.clock())
 			s.Cwnd, s.Ssthresh, s.InFlight = info.Cwnd, info.Ssthresh, info.Flight
 			s.SRTT, s.MinRTT, s.RTO = info.RTT, info.MinRTT, info.RTO
@@ -158,9 +197,13 @@ func (m *measurement) sample(now mono.Time) {
 
 // settle reads the last values before the network is closed.
 func (m *measurement) settle() {
-	for i, f := range m.flows {
+	for i, f := range m.flows[:m.spec.Flows] {
 		t := &m.meter[i]
-		t.windowIs(m.now, t.cwnd, m.spec.half())
+		end := m.now
+		if f.client.ended {
+			end = f.client.endedAt
+		}
+		t.windowIs(end, t.cwnd, m.spec.half())
 		if f.client.conn == nil {
 			continue
 		}
@@ -170,54 +213,4 @@ func (m *measurement) settle() {
 		}
 		t.retransmits, t.timeouts = info.SegmentsRetransmitted, info.Timeouts
 	}
-}
-
-func (m *measurement) result() *Result {
-	r := &Result{Seed: m.spec.Seed, TimeS: m.spec.Time.Seconds(), Digest: fmt.Sprintf("%016x", m.digest)}
-	var rates []float64
-	made := -m.made
-	for i, f := range m.flows {
-		made += f.server.read
-		fr := m.flowResult(i)
-		rates = append(rates, fr.GoodputBPS)
-		r.Flows = append(r.Flows, fr)
-	}
-	r.Jain = round(jain(rates))
-	st := &m.link.stats
-	r.Link.Drops = st.QueueDrops + st.Lost + st.Outage
-	r.Link.QueueDrops, r.Link.Marks = st.QueueDrops, st.Marked
-	r.Link.QueueMillis.P50 = millis(m.link.delay.quantile(0.50))
-	r.Link.QueueMillis.P95 = millis(m.link.delay.quantile(0.95))
-	seconds := (m.spec.Time - m.spec.Time/2).Seconds()
-	r.Link.Utilization = round(float64(made) * 8 / seconds / m.payloadRate())
-	return r
-}
-
-// payloadRate is what the link's rate leaves for payload, in bits a second: full segments
-// with the options that they carry.
-func (m *measurement) payloadRate() float64 {
-	mss := MTU - 40
-	if v := m.meter[0].mss; v > 0 {
-		mss = v
-	}
-	return m.spec.Link.rate() * float64(mss) / MTU
-}
-
-func (m *measurement) flowResult(i int) FlowResult {
-	f, t := m.flows[i], &m.meter[i]
-	fr := FlowResult{CC: t.cc, Octets: f.server.read, Retransmits: t.retransmits, Timeouts: t.timeouts}
-	fr.StartS = round(f.start.Seconds())
-	if d := (m.spec.Time - f.start).Seconds(); d > 0 {
-		fr.GoodputBPS = round(float64(f.server.read) * 8 / d)
-	}
-	fr.RTTMillis.Min = millis(t.rtt.least)
-	fr.RTTMillis.P50 = millis(t.rtt.quantile(0.50))
-	fr.RTTMillis.P95 = millis(t.rtt.quantile(0.95))
-	if t.mss > 0 {
-		mss := float64(t.mss)
-		fr.CwndPackets.Min, fr.CwndPackets.Max = round(float64(t.low)/mss), round(float64(t.high)/mss)
-		half := (m.spec.Time - m.spec.Time/2).Seconds()
-		fr.CwndPackets.Avg = round(t.area / half / mss)
-	}
-	return fr
 }

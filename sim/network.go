@@ -79,6 +79,7 @@ const (
 	streamStart   = 3 << 32
 	streamKey     = 4 << 32
 	streamPattern = 5 << 32
+	streamCross   = 6 << 32
 )
 
 // hostConfig says what a host is like.
@@ -115,7 +116,8 @@ func (n *network) addHost(cfg hostConfig) *host {
 
 // join lays a path from a host to another. All that the first sends takes it.
 func (n *network) join(from, to *host, cfg PathConfig) *path {
-	l := &path{cfg: cfg, to: to.id, rng: n.rand(streamPath + uint64(len(n.paths)))}
+	l := newPath(cfg, n.rand(streamPath+uint64(len(n.paths))))
+	l.to = to.id
 	from.out = int16(len(n.paths))
 	n.paths = append(n.paths, l)
 	return l
@@ -185,6 +187,8 @@ func (n *network) handle(e event) {
 		n.calls[e.ref] = nil
 		n.spare = append(n.spare, e.ref)
 		f(n.now)
+	case eventTransmit:
+		n.transmit(e.arg)
 	}
 }
 
@@ -197,20 +201,41 @@ func (n *network) send(h *host, i int32) {
 	}
 	n.sum(uint64(n.now), uint64(h.id)<<32|uint64(crc32.Checksum(frame, castagnoli)))
 	l := n.paths[h.out]
-	v := l.put(n.now, frame)
-	n.trace.add(n.now, h.id, frame, &v)
-	if v.dropped {
-		var seg wire.Segment
-		if parse(frame, &seg) && seg.LEN() > 0 {
-			l.stats.LostData++
+	p.sent, p.path, p.from = n.now, h.out, h.id
+	var v verdict
+	if l.cfg.CoDel.Target > 0 {
+		if v = l.admit(n.now, frame); !v.dropped {
+			n.serve(h.out, i, len(frame)-wire.EthernetLen)
+			return
 		}
-		if v.tooBig && l.cfg.Narrows.Tells {
-			n.tell(h, frame, l.cfg.Narrows.MTU)
-		}
-		n.packets.drop(i, placeFlying)
+	} else {
+		v = l.put(n.now, frame)
+	}
+	if !v.dropped {
+		n.fly(i, l, &v)
 		return
 	}
-	p.sent, p.path = n.now, h.out
+	n.trace.add(n.now, h.id, frame, &v)
+	l.lostData(frame)
+	if v.tooBig && l.cfg.Narrows.Tells {
+		n.tell(h, frame, l.cfg.Narrows.MTU)
+	}
+	n.packets.drop(i, placeFlying)
+}
+
+// lostData counts a frame that is lost, if it must be sent again.
+func (l *path) lostData(frame []byte) {
+	var seg wire.Segment
+	if parse(frame, &seg) && seg.LEN() > 0 {
+		l.stats.LostData++
+	}
+}
+
+// fly does to packet i what the verdict says, and has it arrive.
+func (n *network) fly(i int32, l *path, v *verdict) {
+	p := &n.packets.all[i]
+	frame := p.frame()
+	n.trace.add(n.now, p.from, frame, v)
 	if v.mark && markCE(frame) {
 		l.stats.Marked++
 	}
@@ -237,7 +262,7 @@ func (n *network) duplicate(i int32, at mono.Time) {
 	}
 	from, to := &n.packets.all[i], &n.packets.all[j]
 	to.n = copy(to.buf, from.buf[:from.n])
-	to.sent, to.path = from.sent, from.path
+	to.sent, to.path, to.from = from.sent, from.path, from.from
 	n.events.put(event{at: at, kind: eventArrive, ref: j})
 }
 
@@ -324,6 +349,13 @@ func (n *network) close() error {
 	for n.events.len() > 0 {
 		if e := n.events.take(); e.kind == eventArrive {
 			n.packets.drop(e.ref, placeFlying)
+		}
+	}
+	for _, l := range n.paths {
+		for l.served.n > 0 {
+			if w := l.served.pop(); w.ref >= 0 {
+				n.packets.drop(w.ref, placeFlying)
+			}
 		}
 	}
 	for _, h := range n.hosts {

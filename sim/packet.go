@@ -23,9 +23,13 @@ type packet struct {
 	n      int    // octets of frame
 	sent   mono.Time
 	path   int16 // which path it is on
+	from   int16 // which host sent it
 	place  place
 	broken bool // an octet was changed on the way
 }
+
+// frame is the octets of the packet.
+func (p *packet) frame() []byte { return p.buf[:p.n] }
 
 // packets is all packet buffers of a network, whoever has them. Each change of place is
 // checked, so that a frame that is lost, or given back twice, is found where it happens.

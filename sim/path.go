@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/binary"
-	"math"
 	"math/rand/v2"
 	"time"
 
@@ -23,8 +22,22 @@ type PathConfig struct {
 	// packet of any size.
 	QueueOctets, QueuePackets int
 	// Trace, if not nil, replaces Rate: each entry is a time after the start at which one
-	// packet of up to 1500 octets leaves. After the last it starts over.
+	// packet of up to 1500 octets leaves, or several that are smaller. After the last it
+	// starts over.
 	Trace []time.Duration
+	// Changes is what becomes of Rate and Delay, in the order of its times.
+	Changes []Change
+	// Policer drops what arrives too fast, before the queue; Shaper lets it wait in it.
+	Policer, Shaper Bucket
+
+	// RED judges packets when they arrive at the queue, CoDel when they leave it; MarkECT has
+	// them mark those that are ECN-capable, rather than drop them.
+	RED     RED
+	CoDel   CoDel
+	MarkECT bool
+	// StepOctets and StepPackets mark ECN-capable packets that find more in the queue; 0 does
+	// not mark.
+	StepOctets, StepPackets int
 
 	Loss      float64
 	Burst     Burst
@@ -35,6 +48,11 @@ type PathConfig struct {
 	ACKLoss   float64       // of a segment that carries neither data nor SYN, FIN or RST
 	// Jitter adds up to so much to the delay, evenly spread, and keeps packets in order.
 	Jitter time.Duration
+	// Aggregate has packets arrive at multiples of it only, all at once, as links do that
+	// gather frames for a turn on the air.
+	Aggregate time.Duration
+	// FlowDelay is added to Delay for the packets of each flow.
+	FlowDelay []time.Duration
 	// Down is when nothing passes, in virtual time. The intervals are in order.
 	Down []Outage
 	// CEThreshold marks ECN-capable packets that waited for longer; 0 does not mark.
@@ -49,8 +67,13 @@ type PathConfig struct {
 }
 
 // Burst is loss in bursts after Gilbert: a path that is well turns ill with probability
-// Enter at each packet, loses all while it is, and turns well with probability Leave.
-type Burst struct{ Enter, Leave float64 }
+// Enter at each packet, loses all while it is, and turns well with probability Leave. After
+// Elliott it loses a packet with probability Well while it is well, and Ill while it is not.
+type Burst struct {
+	Enter, Leave float64
+	Well         float64
+	Ill          float64 // 0 is 1
+}
 
 // Outage is a time in which a path is down.
 type Outage struct{ From, To mono.Time }
@@ -59,7 +82,8 @@ type Outage struct{ From, To mono.Time }
 type PathStats struct {
 	Sent, Delivered uint64 // packets put in, and out at the far end, copies included
 	Octets          uint64 // of IP packets that passed the queue
-	QueueDrops      uint64 // no room
+	QueueDrops      uint64 // no room, or dropped by RED or CoDel
+	Policed         uint64
 	Lost            uint64 // by chance, or by Drop
 	Outage          uint64 // while it was down
 	Reordered       uint64
@@ -87,8 +111,16 @@ type path struct {
 	octets  int // in queue
 	loop    int // rounds of Trace done
 	at      int // index of the next opportunity of Trace
+	spare   int // octets left in the present one, which is at free
+
+	rateNext, delayNext int // indexes of Changes
+	policer, shaper     bucket
+	red                 red
+	served              served // the queue, if CoDel is its manager
+	lasts               []mono.Time
 
 	delay delays // what packets waited in the queue
+	watch func(QueueEvent)
 }
 
 type queued struct {
@@ -119,8 +151,47 @@ type verdict struct {
 	left    uint32
 }
 
-// put decides about a frame that is sent at now.
+func newPath(cfg PathConfig, rng *rand.Rand) *path {
+	l := &path{cfg: cfg, rng: rng, policer: bucket{cfg: cfg.Policer}, shaper: bucket{cfg: cfg.Shaper}}
+	l.lasts = make([]mono.Time, len(cfg.FlowDelay))
+	l.red = newRED(cfg.RED, l.meanRate())
+	l.served.codel.cfg = cfg.CoDel
+	if cfg.CoDel.Interval == 0 {
+		l.served.codel.cfg.Interval = 100 * time.Millisecond
+	}
+	return l
+}
+
+// meanRate is the rate in bits a second, of a trace its mean.
+func (l *path) meanRate() float64 {
+	if n := len(l.cfg.Trace); n > 0 {
+		return float64(n) * MTU * 8 / l.cfg.Trace[n-1].Seconds()
+	}
+	return float64(l.cfg.Rate)
+}
+
+// put decides about a frame that is sent at now, on a path whose queue judges what arrives.
 func (l *path) put(now mono.Time, frame []byte) verdict {
+	if v := l.admit(now, frame); v.dropped {
+		return v
+	}
+	octets := len(frame) - wire.EthernetLen
+	leaves, mark, ok := l.enqueue(now, octets, l.marks() && ecnCapable(frame))
+	if !ok {
+		l.stats.QueueDrops++
+		l.log(QueueEvent{At: now, Kind: QueueDrop, Octets: octets})
+		return verdict{dropped: true}
+	}
+	l.stats.Octets += uint64(octets)
+	v := l.deliver(frame, leaves)
+	if t := l.cfg.CEThreshold; mark || t > 0 && leaves.Sub(now) > t {
+		v.mark = true
+	}
+	return v
+}
+
+// admit decides whether a frame reaches the queue.
+func (l *path) admit(now mono.Time, frame []byte) verdict {
 	l.no++
 	l.stats.Sent++
 	octets := len(frame) - wire.EthernetLen
@@ -134,28 +205,42 @@ func (l *path) put(now mono.Time, frame []byte) verdict {
 	case l.chosen(now, frame) || l.unlucky():
 		l.stats.Lost++
 		return verdict{dropped: true}
-	}
-	leaves, ok := l.enqueue(now, octets)
-	if !ok {
-		l.stats.QueueDrops++
+	case l.polices(now, octets):
 		return verdict{dropped: true}
 	}
-	l.stats.Octets += uint64(octets)
-	v := verdict{again: mono.Never, arrives: leaves.Add(l.cfg.Delay)}
-	if t := l.cfg.CEThreshold; t > 0 && leaves.Sub(now) > t {
-		v.mark = true
+	return verdict{}
+}
+
+// polices says whether the policer drops a packet.
+func (l *path) polices(now mono.Time, octets int) bool {
+	if l.cfg.Policer.Rate == 0 || l.policer.take(now, octets) {
+		return false
 	}
+	l.stats.Policed++
+	return true
+}
+
+// deliver settles what becomes of a frame behind the transmitter.
+func (l *path) deliver(frame []byte, leaves mono.Time) verdict {
+	v := verdict{again: mono.Never, arrives: leaves.Add(l.delayAt(leaves))}
 	if l.hit(l.cfg.Corrupt) {
 		l.stats.Corrupted++
 		v.corrupt = true
 	}
 	v.left, v.squeeze = l.squeezes()
-	l.schedule(&v)
+	last := &l.last
+	if l.cfg.FlowDelay != nil {
+		if i := flowOf(frame); i >= 0 && i < len(l.cfg.FlowDelay) {
+			last = &l.lasts[i]
+			v.arrives = v.arrives.Add(l.cfg.FlowDelay[i])
+		}
+	}
+	l.schedule(&v, last)
 	return v
 }
 
-// schedule settles when a packet and its copy arrive.
-func (l *path) schedule(v *verdict) {
+// schedule settles when a packet and its copy arrive. last is when the one before did.
+func (l *path) schedule(v *verdict, last *mono.Time) {
 	by := l.cfg.ReorderBy
 	if by == 0 {
 		by = time.Millisecond
@@ -169,8 +254,11 @@ func (l *path) schedule(v *verdict) {
 		v.arrives = v.arrives.Add(l.spread(by))
 		return
 	}
-	v.arrives = max(l.last, v.arrives.Add(l.spread(l.cfg.Jitter)))
-	l.last = v.arrives
+	v.arrives = max(*last, v.arrives.Add(l.spread(l.cfg.Jitter)))
+	if g := mono.Time(l.cfg.Aggregate); g > 0 {
+		v.arrives = (v.arrives + g - 1) / g * g
+	}
+	*last = v.arrives
 }
 
 func (l *path) down(now mono.Time) bool {
@@ -188,7 +276,11 @@ func (l *path) unlucky() bool {
 		} else {
 			l.ill = l.hit(l.cfg.Burst.Enter)
 		}
-		if l.ill {
+		b := &l.cfg.Burst
+		switch {
+		case l.ill && b.Ill == 0:
+			return true
+		case l.ill && l.hit(b.Ill), !l.ill && l.hit(b.Well):
 			return true
 		}
 	}
@@ -208,70 +300,6 @@ func (l *path) chosen(now mono.Time, frame []byte) bool {
 		return true
 	}
 	return seg.LEN() == 0 && seg.Flags&wire.RST == 0 && l.hit(l.cfg.ACKLoss)
-}
-
-// enqueue returns when the packet has left the transmitter; false if the queue is full.
-func (l *path) enqueue(now mono.Time, octets int) (leaves mono.Time, ok bool) {
-	if l.cfg.Rate == 0 && l.cfg.Trace == nil {
-		return now, true
-	}
-	for l.n > 0 && l.queue[l.head].leaves <= now {
-		l.octets -= l.queue[l.head].octets
-		l.head = (l.head + 1) & (len(l.queue) - 1)
-		l.n--
-	}
-	c := &l.cfg
-	if l.n > 0 && (c.QueueOctets > 0 && l.octets+octets > c.QueueOctets || c.QueuePackets > 0 && l.n >= c.QueuePackets) {
-		return 0, false
-	}
-	begins := max(now, l.free)
-	if c.Trace != nil {
-		l.free = l.opportunity(begins)
-	} else {
-		l.free = begins.Add(transmission(octets, c.Rate))
-	}
-	l.delay.add(now, begins.Sub(now))
-	l.push(queued{l.free, octets})
-	return l.free, true
-}
-
-// opportunity takes the first entry of the trace at or after t.
-func (l *path) opportunity(t mono.Time) mono.Time {
-	trace := l.cfg.Trace
-	period := max(trace[len(trace)-1], time.Millisecond)
-	if rounds := int(t / mono.Time(period)); rounds > l.loop {
-		l.loop, l.at = rounds, 0
-	}
-	for {
-		at := mono.Time(l.loop) * mono.Time(period)
-		at = at.Add(trace[l.at])
-		if l.at++; l.at == len(trace) {
-			l.at = 0
-			l.loop++
-		}
-		if at >= t {
-			return at
-		}
-	}
-}
-
-func (l *path) push(q queued) {
-	if l.n == len(l.queue) {
-		ring := make([]queued, max(16, 2*len(l.queue)))
-		for i := range l.n {
-			ring[i] = l.queue[(l.head+i)&(len(l.queue)-1)]
-		}
-		l.queue, l.head = ring, 0
-	}
-	l.queue[(l.head+l.n)&(len(l.queue)-1)] = q
-	l.n++
-	l.octets += q.octets
-}
-
-// transmission is how long octets take at rate bits a second. A packet of 64 KiB in
-// nanobits is 5e14, far from overflow.
-func transmission(octets int, rate int64) time.Duration {
-	return time.Duration(math.Ceil(float64(octets) * 8e9 / float64(rate)))
 }
 
 // markCE sets CE on an IPv4 or IPv6 packet that is ECN-capable, and says whether it was.
@@ -301,6 +329,31 @@ func markCE(frame []byte) bool {
 	}
 	binary.BigEndian.PutUint16(ip[10:12], ^uint16(sum))
 	return true
+}
+
+// ecnCapable says whether a packet may be marked, or is.
+func ecnCapable(frame []byte) bool {
+	ip := frame[wire.EthernetLen:]
+	if len(ip) < 20 {
+		return false
+	}
+	if ip[0]>>4 == 6 {
+		return ip[1]>>4&3 != wire.ECNNotECT
+	}
+	return ip[1]&3 != wire.ECNNotECT
+}
+
+// flowOf returns which flow of a scenario a frame is of, by its client's port, which is the
+// larger; negative if it is of none.
+func flowOf(frame []byte) int {
+	h := wire.EthernetLen + 40
+	if len(frame) > wire.EthernetLen && frame[wire.EthernetLen]>>4 == 4 {
+		h = wire.EthernetLen + int(frame[wire.EthernetLen]&15)*4
+	}
+	if len(frame) < h+4 {
+		return -1
+	}
+	return int(max(binary.BigEndian.Uint16(frame[h:]), binary.BigEndian.Uint16(frame[h+2:]))) - portFirst
 }
 
 // parse reads the TCP segment of a frame, whether its checksums are right or not.

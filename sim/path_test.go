@@ -10,7 +10,7 @@ import (
 )
 
 func newTestPath(cfg PathConfig) *path {
-	return &path{cfg: cfg, rng: rand.New(rand.NewPCG(1, 2))}
+	return newPath(cfg, rand.New(rand.NewPCG(1, 2)))
 }
 
 // blank is a frame of so many octets of IP packet.

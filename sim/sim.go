@@ -11,7 +11,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -31,21 +30,29 @@ const (
 	TimeMax  = 240 * time.Hour
 )
 
-// Spec says what to simulate: flows that have more to send than there is time for, all in
-// one direction over one bottleneck.
+// Spec says what to simulate: flows in one direction over one bottleneck, and what shares it
+// with them.
 type Spec struct {
 	Link       LinkSpec
 	CC         []string // flow i runs the i-th, cyclic; names in Algorithms
 	Algorithms Algorithms
-	Flows      int           // 1 if 0
-	Time       time.Duration // a minute if 0
-	Seed       uint64
+	Flows      int // 1 if 0; they have more to send than there is time for
+	// FlowSpecs, if there are any, says of each flow what it is like; Flows is their number.
+	FlowSpecs []FlowSpec
+	Cross     []CrossSpec
+	Time      time.Duration // a minute if 0
+	Seed      uint64
 
 	// TCP is the configuration of both sides; its Congestion is replaced.
 	TCP tcp.Config
 	// SampleEvery is how often Sample is called for each flow.
 	SampleEvery time.Duration
 	Sample      func(Sample)
+	// Queue, if not nil, is told what happens at the bottleneck's queue, and Packet of each
+	// packet that a host sends: 0 is the senders', 1 the receivers'. The frame is valid during
+	// the call.
+	Queue  func(QueueEvent)
+	Packet func(at time.Duration, host int, frame []byte)
 	// Progress, if not nil, is called 200 times in a run with the virtual time done. When it
 	// says no, Run returns ErrStopped.
 	Progress func(done time.Duration) bool
@@ -63,52 +70,8 @@ type Sample struct {
 	SRTT, MinRTT, RTO time.Duration
 	Delivered         int64 // octets read at the far end
 	Retransmits       uint64
-	Queue             int // octets that wait in the bottleneck
-}
-
-// Result is what became of it. Its JSON is what "millrace sim --json" prints.
-type Result struct {
-	Seed   uint64       `json:"seed"`
-	TimeS  float64      `json:"time_s"`
-	WallS  float64      `json:"wall_s"` // for the caller to fill in: there is no clock here
-	Flows  []FlowResult `json:"flows"`
-	Link   LinkResult   `json:"link"`
-	Jain   float64      `json:"jain"` // fairness of the goodputs: 1 is even
-	Digest string       `json:"digest"`
-}
-
-// FlowResult is what became of one flow.
-type FlowResult struct {
-	CC          string  `json:"cc"`
-	GoodputBPS  float64 `json:"goodput_bps"` // bits a second that were read, from its start to the end
-	Octets      int64   `json:"bytes"`
-	Retransmits uint64  `json:"retransmits"`
-	Timeouts    uint64  `json:"timeouts"`
-	RTTMillis   struct {
-		Min float64 `json:"min"`
-		P50 float64 `json:"p50"`
-		P95 float64 `json:"p95"`
-	} `json:"rtt_ms"` // as the sender measured it
-	CwndPackets struct {
-		Min float64 `json:"min"`
-		Max float64 `json:"max"`
-		Avg float64 `json:"avg"`
-	} `json:"cwnd_pkts"` // in the second half
-	StartS float64 `json:"start_s"`
-}
-
-// LinkResult is what became of the bottleneck.
-type LinkResult struct {
-	// Utilization is the goodput of all flows over what the rate leaves for payload, in the
-	// second half.
-	Utilization float64 `json:"utilization"`
-	Drops       uint64  `json:"drops"` // for whatever reason
-	QueueDrops  uint64  `json:"queue_drops"`
-	Marks       uint64  `json:"marks"`
-	QueueMillis struct {
-		P50 float64 `json:"p50"`
-		P95 float64 `json:"p95"`
-	} `json:"queue_ms"`
+	Queue             int           // octets that wait in the bottleneck
+	QueueDelay        time.Duration // that a packet would find there
 }
 
 // Run simulates what spec says. Its time is virtual: it returns as soon as it is done.
@@ -140,15 +103,16 @@ func (s *Spec) complete() error {
 		return fmt.Errorf("flows: %d is not from 1 to %d", s.Flows, FlowsMax)
 	case s.Time < 0 || s.Time > TimeMax:
 		return fmt.Errorf("time: %v is not above 0 and at most %v", s.Time, TimeMax)
-	case s.Link.Rate <= 0 && len(s.Link.Trace) == 0:
-		return errors.New("link: no rate")
+	}
+	if err := s.Link.check(); err != nil {
+		return err
 	}
 	for _, name := range s.CC {
 		if _, err := s.algorithm(name); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.completeFlows()
 }
 
 // algorithm returns what makes the algorithm of a name.
@@ -169,24 +133,6 @@ func (s *Spec) algorithm(text string) (func() congestion.Algorithm, error) {
 		return a
 	}, nil
 }
-
-// jain is Jain's fairness index: 1 when all are equal, 1/n when one has everything.
-func jain(x []float64) float64 {
-	sum, squares := 0.0, 0.0
-	for _, v := range x {
-		sum += v
-		squares += v * v
-	}
-	if squares == 0 {
-		return 0
-	}
-	return sum * sum / (float64(len(x)) * squares)
-}
-
-func millis(d time.Duration) float64 { return round(float64(d) / float64(time.Millisecond)) }
-
-// round keeps six digits behind the point: the rest is noise to who reads the result.
-func round(v float64) float64 { return math.Round(v*1e6) / 1e6 }
 
 // half is when the second half begins.
 func (s *Spec) half() mono.Time { return mono.Time(s.Time / 2) }
