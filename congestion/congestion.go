@@ -5,7 +5,12 @@
 //
 // One ACK passes through the stack in this order: scoreboard and samples, loss detector,
 // episode manager, algorithm, recovery governor, guard, pacer. The algorithm is one stage
-// of it: it decides how large the window shall be, not what is lost nor what is sent.
+// of it: it decides how large the window shall be and how fast it leaves, not what is lost
+// nor what is sent.
+//
+// An Algorithm has three methods. What else it may be told, or asked, is an interface of its
+// own, which it implements or not: SentObserver, LostObserver, RecoveryObserver, Undoer,
+// RecoveryOwner, Adopter, Configurable, Inspector, Named.
 package congestion
 
 import (
@@ -18,13 +23,15 @@ import (
 // worker that owns the connection, never at once.
 type Algorithm interface {
 	// Init is called once, before any other method: when the handshake ends, or when a
-	// live connection switches to this algorithm. Flow holds the initial window.
+	// live connection switches to this algorithm, unless that is an Adopter. Flow holds the
+	// window there is, at first the initial one, and no pacing.
 	Init(f *Flow, now mono.Time)
 	// OnAck is called for every ACK with news (data acknowledged, by SND.UNA or SACK, or
 	// marked CE), in every state of recovery, after OnCongestion if the ACK caused one.
 	OnAck(f *Flow, a *Ack)
 	// OnCongestion is called once an episode: it sets ssthresh, and the window that the
-	// episode ends with. What is sent until then is the recovery governor's.
+	// episode ends with. What is sent until then is the recovery governor's, unless the
+	// algorithm is a RecoveryOwner.
 	OnCongestion(f *Flow, e *Congestion)
 }
 
@@ -60,6 +67,7 @@ type Congestion struct {
 	Cause  Cause
 	Flight int // octets outstanding when it began (FlightSize of RFC 5681)
 	Lost   int // octets known to be lost
+	Acked  int // octets that the ACK which began it delivered; 0 when it was a timer
 }
 
 // Ack is the news that one ACK brought. The stack owns it and reuses it.
@@ -80,24 +88,17 @@ type Ack struct {
 	Rate        RateSample
 }
 
-// RateSample is a delivery rate sample (draft-ietf-ccwg-bbr, section 4.1).
+// RateSample is a delivery rate sample (draft-ietf-ccwg-bbr, section 4.1): what became of the
+// flight of the newest segment that the ACK reports. Where that segment was sent more than
+// once, its last transmission counts; a sample over less than the lowest round trip, as an
+// ACK of an earlier transmission makes it, has no rate.
 type RateSample struct {
 	Delivered      int    // octets delivered over Interval
-	Lost           int    // octets lost over Interval
-	PriorDelivered uint64 // Flow.Delivered when the acknowledged segment was sent
-	TxInFlight     int    // octets in flight when it was sent
+	Lost           int    // octets found lost since that segment was sent (RS.lost)
+	CE             int    // octets reported as marked CE since then
+	PriorDelivered uint64 // Flow.Delivered when it was sent
+	TxInFlight     int    // octets in flight when it was sent, itself included; 0: there is no sample
 	Interval       time.Duration
 	OctetsPerSec   int64 // 0 when there is no sample
 	AppLimited     bool
-}
-
-// Undoer is implemented by an algorithm that keeps state of its own about an episode. Undo
-// is called when the episode proved spurious; the stack restores cwnd and ssthresh itself.
-type Undoer interface {
-	Undo(f *Flow)
-}
-
-// Named is implemented by an algorithm that says what it is called, for Info.
-type Named interface {
-	Name() string
 }

@@ -14,6 +14,13 @@ const CwndMax = 1 << 30
 // SsthreshMax is the initial slow start threshold: "arbitrarily high" (RFC 5681, section 3.1).
 const SsthreshMax = math.MaxInt32
 
+// PacingMin is the least rate that is paced at, a full segment in a second and a half, and
+// PacingMax the largest, 8.8 Tbit/s: what the pacer's arithmetic takes.
+const (
+	PacingMin = 1000
+	PacingMax = 1 << 40
+)
+
 // Flow is one connection as its algorithm sees it: what the stack measured, to be read, and
 // the controls, to be set by the Set methods. Octets and nanoseconds throughout.
 type Flow struct {
@@ -25,7 +32,9 @@ type Flow struct {
 	LatestRTT   time.Duration
 	Flight      int    // octets sent and neither acknowledged nor found lost
 	Delivered   uint64 // octets delivered since the connection opened
-	Lost        uint64 // octets found lost since then
+	DeliveredCE uint64 // of them, octets reported as marked CE
+	Lost        uint64 // octets found lost since then, those found wrongly included
+	AppLimited  uint64 // Delivered at which the application's present lack of data is past; 0: none
 	Rand        uint64 // a seed for the algorithm, different for each connection
 	Established mono.Time
 
@@ -34,6 +43,7 @@ type Flow struct {
 	pacing   int64
 	quantum  int
 	clamps   uint64
+	absurd   bool
 }
 
 // Cwnd returns the congestion window.
@@ -51,6 +61,13 @@ func (f *Flow) Quantum() int { return f.quantum }
 // Clamps returns how many values were out of bounds and were clamped.
 func (f *Flow) Clamps() uint64 { return f.clamps }
 
+// Absurd says whether a value was set that no working algorithm sets: one below zero, which
+// is what overflow and NaN come to. The stack replaces an algorithm that does.
+func (f *Flow) Absurd() bool { return f.absurd }
+
+// Forgive forgets that a value was absurd.
+func (f *Flow) Forgive() { f.absurd = false }
+
 // InSlowStart says whether cwnd is below ssthresh.
 func (f *Flow) InSlowStart() bool { return f.cwnd < f.ssthresh }
 
@@ -60,22 +77,28 @@ func (f *Flow) SetCwnd(octets int) { f.cwnd = f.clamp(octets, f.MSS, CwndMax) }
 // SetSsthresh sets the slow start threshold, at least 2 MSS (RFC 5681, equation 4).
 func (f *Flow) SetSsthresh(octets int) { f.ssthresh = f.clamp(octets, 2*f.MSS, SsthreshMax) }
 
-// SetPacing sets the pacing rate; 0 turns pacing off.
+// SetPacing sets the pacing rate, from PacingMin to PacingMax; 0 turns pacing off.
 func (f *Flow) SetPacing(octetsPerSec int64) {
-	if octetsPerSec < 0 {
-		octetsPerSec = 0
-		f.clamps++
+	if octetsPerSec == 0 {
+		f.pacing = 0
+		return
 	}
-	f.pacing = octetsPerSec
+	f.pacing = int64(f.clamp(int(octetsPerSec), PacingMin, PacingMax))
 }
 
 // SetQuantum sets how many octets the pacer may send at once; 0 leaves it to the stack.
 func (f *Flow) SetQuantum(octets int) { f.quantum = f.clamp(octets, 0, CwndMax) }
+
+// MarkAppLimited says that what is delivered until the present flight has left does not show
+// what the network can do, as when the algorithm itself keeps the window small
+// (MarkConnectionAppLimited of draft-ietf-ccwg-bbr).
+func (f *Flow) MarkAppLimited() { f.AppLimited = max(1, f.Delivered+uint64(max(0, f.Flight))) }
 
 func (f *Flow) clamp(v, low, high int) int {
 	if v >= low && v <= high {
 		return v
 	}
 	f.clamps++
+	f.absurd = f.absurd || v < 0
 	return min(max(v, low), high)
 }

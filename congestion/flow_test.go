@@ -21,8 +21,11 @@ func TestSetClampsAndCounts(t *testing.T) {
 		{func() { f.SetCwnd(1 << 40) }, f.Cwnd, congestion.CwndMax, true},
 		{func() { f.SetSsthresh(0) }, f.Ssthresh, 2000, true},
 		{func() { f.SetSsthresh(9000) }, f.Ssthresh, 9000, false},
-		{func() { f.SetPacing(-1) }, func() int { return int(f.Pacing()) }, 0, true},
-		{func() { f.SetPacing(77) }, func() int { return int(f.Pacing()) }, 77, false},
+		{func() { f.SetPacing(-1) }, func() int { return int(f.Pacing()) }, congestion.PacingMin, true},
+		{func() { f.SetPacing(77) }, func() int { return int(f.Pacing()) }, congestion.PacingMin, true},
+		{func() { f.SetPacing(1 << 50) }, func() int { return int(f.Pacing()) }, congestion.PacingMax, true},
+		{func() { f.SetPacing(7700) }, func() int { return int(f.Pacing()) }, 7700, false},
+		{func() { f.SetPacing(0) }, func() int { return int(f.Pacing()) }, 0, false},
 		{func() { f.SetQuantum(-1) }, f.Quantum, 0, true},
 	} {
 		before := f.Clamps()
@@ -33,6 +36,24 @@ func TestSetClampsAndCounts(t *testing.T) {
 		if (f.Clamps() > before) != tt.corrected {
 			t.Errorf("case %d: %d corrections counted, corrected is %v", i, f.Clamps()-before, tt.corrected)
 		}
+	}
+}
+
+// A value below zero is what overflow and NaN come to; one that is merely too large is clamped.
+func TestAbsurd(t *testing.T) {
+	f := &congestion.Flow{MSS: 1000}
+	f.SetCwnd(congestion.CwndMax + 1)
+	f.SetPacing(1)
+	if f.Absurd() {
+		t.Error("absurd after values that were clamped")
+	}
+	f.SetSsthresh(-1)
+	if !f.Absurd() {
+		t.Error("-1 is not absurd")
+	}
+	f.Forgive()
+	if f.Absurd() {
+		t.Error("absurd after it was forgiven")
 	}
 }
 

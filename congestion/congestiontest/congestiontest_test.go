@@ -64,8 +64,11 @@ func TestMistakesAreFound(t *testing.T) {
 				map[int]int(nil)[0] = 1
 			}
 		}},
+		"a value below zero": {onAck: func(_ *wrong, f *congestion.Flow, a *congestion.Ack) {
+			f.SetCwnd(-f.Cwnd())
+		}},
 		"set below its least": {onAck: func(_ *wrong, f *congestion.Flow, a *congestion.Ack) {
-			f.SetCwnd(int(math.NaN()))
+			f.SetCwnd(f.MSS - 1)
 		}},
 		"octets a second": {onAck: func(_ *wrong, f *congestion.Flow, a *congestion.Ack) {
 			f.SetPacing(math.MaxInt64)

@@ -55,16 +55,15 @@ func (p *play) run(n int, look func() string) (problem string) {
 	return ""
 }
 
-// pacingMax is far above what any link carries, and what the events here suggest.
-const pacingMax = 1 << 50
-
 // outOfBounds says what is wrong with what was set.
 func (p *play) outOfBounds() string {
 	f := &p.Flow
 	clamped := f.Clamps() != p.clamps
 	p.clamps = f.Clamps()
 	switch {
-	case f.Pacing() > pacingMax:
+	case f.Absurd():
+		return "a value below zero was set, as overflow and NaN make it: the stack would replace the algorithm"
+	case clamped && f.Pacing() == congestion.PacingMax:
 		return fmt.Sprintf("pacing of %d octets a second", f.Pacing())
 	case clamped && f.Cwnd() != congestion.CwndMax && f.Ssthresh() != congestion.SsthreshMax:
 		return fmt.Sprintf("something was set below its least, and clamped: cwnd %d, ssthresh %d, pacing %d, quantum %d with an MSS of %d",

@@ -189,7 +189,7 @@ func (c *Conn) params(now mono.Time) tcp.Params {
 		Seed:     s.flowSeed(now, &c.key),
 		Send:     &c.send, Recv: &c.recv,
 		SendMax: c.sendMax, RecvMax: c.recvMax,
-		Stats: &c.eng.stats.TCP, Challenges: c.eng.challenges,
+		Stats: &c.eng.stats.TCP, Challenges: c.eng.challenges, Scratch: &c.eng.core,
 	}
 }
 

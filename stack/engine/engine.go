@@ -109,6 +109,7 @@ type Engine struct {
 
 	orphans    orphans
 	challenges *tcp.ChallengeLimit
+	core       tcp.Scratch
 	pressed    bool // memory was scarce in the last step
 
 	listeners map[listenKey]*Listener

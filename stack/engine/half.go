@@ -46,7 +46,7 @@ func (e *Engine) halfParams(k *flowKey, l *Listener, mtu int) tcp.Params {
 		TSOffset: e.secrets.timestampOffset(k),
 		MSS:      mtu - overheadOf(k.remoteAddr().Addr()),
 		Send:     &s.send, Recv: &s.recv,
-		Stats: &e.stats.TCP, Challenges: e.challenges,
+		Stats: &e.stats.TCP, Challenges: e.challenges, Scratch: &e.core,
 	}
 	if o.RecvBuffer == 0 {
 		p.RecvMax = e.cfg.RecvMax

@@ -34,6 +34,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	*a = congestion.Ack{Now: now, PriorFlight: c.pipe(), CwndLimited: c.rec.cwndLimited}
 	duplicate := c.isDuplicate(seg)
 	c.rec.original = 0
+	c.p.Scratch.newest.have = false
 	c.rack.prior = c.rack.fack
 	dsacks := c.count.dsacks
 	c.updateWindow(now, seg)
@@ -44,17 +45,22 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 		c.takeAcked(now, seg)
 	}
 	c.ecnFeedback(seg)
+	c.flow.Delivered += uint64(a.Acked)
+	c.flow.DeliveredCE += uint64(a.CEOctets)
+	if a.Acked > 0 {
+		c.rec.lossWindow = 0
+	}
 	a.InRecovery = c.rec.mode == modeFast
 	c.judge(now, seg)
 	c.recover(now, seg.ACK, duplicate)
 	c.ecnReact(now)
 	c.probeAnswered(now, seg.ACK, duplicate, c.count.dsacks > dsacks)
 	if a.Acked > 0 {
-		c.flow.Delivered += uint64(a.Acked)
 		c.flow.Flight = c.pipe()
-		c.rate.finish(a, &c.flow)
+		c.rate.finish(&c.p.Scratch.newest, a, &c.flow)
+		c.rtt.minRTT = c.flow.MinRTT
 		a.InRecovery = a.InRecovery || c.rec.mode == modeFast
-		c.alg.OnAck(&c.flow, a)
+		c.tellAck()
 	}
 	if a.CumAcked > 0 {
 		c.timers[timerProbe] = c.probeTimeout(now)

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
-	"github.com/millrace-tcp/millrace/congestion/reno"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/queue"
 	"github.com/millrace-tcp/millrace/stack/seq"
@@ -33,6 +32,7 @@ type Params struct {
 	SendMax, RecvMax      int             // the limits of the queues grow up to these; 0: they stay
 	Stats                 *Stats          // counted into; owned by the worker
 	Challenges            *ChallengeLimit // shared by the worker's connections; nil: none
+	Scratch               *Scratch        // likewise; nil: one of its own
 }
 
 // Conn is one connection. The zero value is closed; Connect or Accept opens it.
@@ -58,6 +58,7 @@ type Conn struct {
 	rtt    estimator
 	flow   congestion.Flow
 	alg    congestion.Algorithm
+	plug   *plug          // nil: the algorithm has its three methods, and nobody looks on
 	ack    congestion.Ack // reused: what OnAck is told
 	rate   rateSampler
 	owe    owed
@@ -167,6 +168,9 @@ func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 	for i := range c.timers {
 		c.timers[i] = mono.Never
 	}
+	if c.p.Scratch == nil {
+		c.p.Scratch = new(Scratch)
+	}
 	if cfg.MSS > 0 {
 		c.p.MSS = min(p.MSS, cfg.MSS)
 	}
@@ -216,8 +220,7 @@ func (c *Conn) established(now mono.Time) {
 	f.Established = now
 	f.SetSsthresh(congestion.SsthreshMax)
 	f.SetCwnd(f.IW)
-	c.alg = c.newAlgorithm()
-	c.alg.Init(f, now)
+	c.open(now)
 	c.rec.recover = c.p.ISS
 	c.board.judged = c.p.ISS
 	c.rack.fack, c.rack.endSEQ, c.rack.mult = c.snd.UNA, c.snd.UNA, 1
@@ -225,13 +228,6 @@ func (c *Conn) established(now mono.Time) {
 	c.life.retries = 0
 	c.armKeepalive(now)
 	c.events |= Open | Writable
-}
-
-func (c *Conn) newAlgorithm() congestion.Algorithm {
-	if c.cfg.Congestion != nil {
-		return c.cfg.Congestion()
-	}
-	return reno.New()
 }
 
 // initialWindow is min(10*MSS, max(2*MSS, 14600)), and one segment if the SYN was lost.

@@ -65,7 +65,7 @@ type InfoOptions struct {
 // Info returns the state of the connection at now. For the worker, as every method is.
 func (c *Conn) Info(now mono.Time) Info {
 	i := Info{
-		State: c.state, Congestion: c.algorithmName(), Recovery: c.rec.mode.String(),
+		State: c.state, Congestion: congestion.NameOf(c.alg), Recovery: c.rec.mode.String(),
 		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK, c.ecn.kind.String()},
 		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
 		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.p.MSS,
@@ -95,14 +95,6 @@ func (c *Conn) Info(now mono.Time) Info {
 		}
 	}
 	return i
-}
-
-// algorithmName asks the algorithm for its name.
-func (c *Conn) algorithmName() string {
-	if a, ok := c.alg.(congestion.Named); ok {
-		return a.Name()
-	}
-	return ""
 }
 
 // String returns the mode as it is shown.

@@ -152,6 +152,7 @@ func (c *Conn) shrinkMSS(mss int) {
 	for i := range c.board.len() {
 		if c.board.at(i).len() > c.sendMSS()+1 {
 			c.board.markLost(i)
+			c.board.at(i).mark &^= markNews // its size was at fault, not congestion
 		}
 	}
 }

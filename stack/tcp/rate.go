@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
 )
 
 // rateSampler measures the delivery rate: how fast the network took what was sent, taken at
@@ -13,69 +14,88 @@ import (
 type rateSampler struct {
 	deliveredAt mono.Time
 	firstAt     mono.Time
-	limitedTill uint64 // Delivered at which the present lack of data is over; 0: no lack
+	roundEnd    uint64 // Delivered at the end of this packet-timed round
+	round       uint64
+}
 
-	// The newest segment delivered by the ACK at hand.
+// Scratch is what the handling of one ACK needs until it is done. The connections of a worker
+// share one.
+type Scratch struct {
+	newest newest
+}
+
+// newest is the segment sent last of those that the ACK at hand delivers.
+type newest struct {
 	have        bool
-	prior       uint64
-	priorAt     mono.Time
-	sendElapsed time.Duration
-	inFlight    int
 	limited     bool
+	once        bool // it was sent once
+	endSEQ      seq.Num
+	inFlight    int
 	sentAt      mono.Time
+	sendElapsed time.Duration
 
-	roundEnd uint64 // Delivered at the end of this packet-timed round
-	round    uint64
+	// When it was sent.
+	prior    uint64
+	priorAt  mono.Time
+	lost, ce uint64
 }
 
 // onSend stamps a segment that is sent while flight octets are on their way.
-func (r *rateSampler) onSend(s *sent, now mono.Time, delivered uint64, flight int) {
+func (r *rateSampler) onSend(s *sent, now mono.Time, f *congestion.Flow, flight int) {
 	if flight == 0 {
 		r.firstAt, r.deliveredAt = now, now
 	}
-	s.delivered, s.deliveredAt, s.firstAt = delivered, r.deliveredAt, r.firstAt
+	s.delivered, s.deliveredAt, s.firstAt = f.Delivered, r.deliveredAt, r.firstAt
+	s.lost, s.ce = f.Lost, f.DeliveredCE
 	s.inFlight = int32(flight + s.len())
-	s.appLimited = r.limitedTill != 0
+	s.appLimited = f.AppLimited != 0
 }
 
-// onDelivered takes note that a segment was acknowledged or reported.
-func (r *rateSampler) onDelivered(s *sent, now mono.Time) {
+// onDelivered takes note that a segment was acknowledged or reported. The sample is of the one
+// sent last (IsNewestPacket).
+func (r *rateSampler) onDelivered(n *newest, s *sent, now mono.Time) {
 	r.deliveredAt = now
-	if r.have && (s.delivered < r.prior || s.delivered == r.prior && s.at < r.sentAt) {
+	if n.have && !sentAfter(s.at, s.end, n.sentAt, n.endSEQ) {
 		return
 	}
-	r.have = true
-	r.prior, r.priorAt = s.delivered, s.deliveredAt
-	r.sendElapsed = s.at.Sub(s.firstAt)
-	r.inFlight, r.limited, r.sentAt = int(s.inFlight), s.appLimited, s.at
+	*n = newest{
+		have: true, limited: s.appLimited, once: s.mark&markTwice == 0,
+		endSEQ: s.end, inFlight: int(s.inFlight), sentAt: s.at, sendElapsed: s.at.Sub(s.firstAt),
+		prior: s.delivered, priorAt: s.deliveredAt, lost: s.lost, ce: s.ce,
+	}
 	r.firstAt = s.at
 }
 
 // finish makes the sample of the ACK at hand.
-func (r *rateSampler) finish(a *congestion.Ack, f *congestion.Flow) {
+func (r *rateSampler) finish(n *newest, a *congestion.Ack, f *congestion.Flow) {
 	a.Rate = congestion.RateSample{}
 	a.RoundStart = false
-	if r.limitedTill != 0 && f.Delivered > r.limitedTill {
-		r.limitedTill = 0
+	if f.AppLimited != 0 && f.Delivered > f.AppLimited {
+		f.AppLimited = 0
 	}
-	if !r.have {
+	if !n.have {
 		a.Round = r.round
 		return
 	}
-	r.have = false
-	if r.prior >= r.roundEnd {
+	if n.prior >= r.roundEnd {
 		r.roundEnd = f.Delivered
 		r.round++
 		a.RoundStart = true
 	}
 	a.Round = r.round
 	s := &a.Rate
-	s.PriorDelivered = r.prior
-	s.Delivered = int(f.Delivered - r.prior)
-	s.Lost = a.NewlyLost
-	s.TxInFlight = r.inFlight
-	s.AppLimited = r.limited
-	s.Interval = max(r.sendElapsed, r.deliveredAt.Sub(r.priorAt))
+	s.PriorDelivered = n.prior
+	s.Delivered = int(f.Delivered - n.prior)
+	s.Lost, s.CE = int(f.Lost-n.lost), int(f.DeliveredCE-n.ce)
+	s.TxInFlight = n.inFlight
+	s.AppLimited = n.limited
+	if a.RTT == 0 && n.once {
+		a.RTT = r.deliveredAt.Sub(n.sentAt) // what was reported by SACK alone
+		if f.MinRTT > 0 {
+			f.MinRTT = max(1, min(f.MinRTT, a.RTT))
+		}
+	}
+	s.Interval = max(n.sendElapsed, r.deliveredAt.Sub(n.priorAt))
 	if s.Interval > 0 && (f.MinRTT == 0 || s.Interval >= f.MinRTT) {
 		s.OctetsPerSec = int64(float64(s.Delivered) / s.Interval.Seconds())
 	}

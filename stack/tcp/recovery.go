@@ -27,6 +27,7 @@ type recovery struct {
 	cwndLimited bool    // when last asked, the window held data back
 	original    int     // octets of the episode that this ACK delivered and were sent once
 	frto        bool    // after a time-out whose cause is still open (RFC 5682)
+	lossWindow  int     // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
 	holdResent  bool    // send new data, not what was given up: F-RTO's test
 	episode     congestion.Congestion
 }
@@ -40,12 +41,15 @@ func (c *Conn) cwnd() int {
 	if c.governed() {
 		return max(c.prr.window, c.flow.MSS)
 	}
+	if c.rec.lossWindow > 0 {
+		return min(c.flow.Cwnd(), c.rec.lossWindow)
+	}
 	return max(c.flow.Cwnd()+c.rec.inflation, c.flow.MSS)
 }
 
 // governed says whether PRR decides what is sent.
 func (c *Conn) governed() bool {
-	return c.rec.mode == modeFast && c.bySACK() && c.cfg.Governor == GovernPRR
+	return c.rec.mode == modeFast && c.bySACK() && c.cfg.Governor == GovernPRR && !c.ownsRecovery()
 }
 
 // sendWindow is cwnd and what limited transmit adds: one segment for each of the first two
@@ -90,14 +94,14 @@ func (c *Conn) recover(now mono.Time, ack seq.Num, duplicate bool) {
 // episode only if that was sent after the last one began.
 func (c *Conn) foundLost(now mono.Time, lost int, first seq.Num) {
 	c.ack.NewlyLost += lost
-	c.flow.Lost += uint64(lost)
+	c.countLost(now, lost, false)
 	if c.rec.mode == modeFast || first.Less(c.rec.recover) || c.searchLost(now, lost, first) {
 		return
 	}
 	c.p.Stats.TCPSACKRecovery++
 	c.prr.start(c.snd.NXT.Sub(c.snd.UNA), c.board.sacked, c.ack.Acked)
 	c.enterFast(now, c.flightSize(0))
-	c.owe.resend = c.cfg.Governor == GovernPipe
+	c.owe.resend = c.cfg.Governor == GovernPipe || c.ownsRecovery()
 }
 
 // flightSize is FlightSize without what limited transmit added (RFC 5681, section 3.2, step 2).
@@ -130,10 +134,14 @@ func (c *Conn) enterFast(now mono.Time, flight int) {
 
 // congested tells the algorithm of an episode.
 func (c *Conn) congested(now mono.Time, cause congestion.Cause, flight int) {
-	c.rec.episode = congestion.Congestion{Now: now, Cause: cause, Flight: flight, Lost: c.board.lost}
+	e := &c.rec.episode
+	*e = congestion.Congestion{Now: now, Cause: cause, Flight: flight, Lost: c.board.lost}
+	if cause == congestion.CauseLoss || cause == congestion.CauseECN {
+		e.Acked = c.ack.Acked
+	}
 	c.flow.Flight = c.pipe()
 	c.ecn.reduced = true
-	c.alg.OnCongestion(&c.flow, &c.rec.episode)
+	c.tellCongestion()
 }
 
 // recoverDuplicate is RFC 5681, section 3.2, for a peer without SACK.
@@ -160,7 +168,7 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 	}
 	c.p.Stats.TCPRenoRecovery++
 	c.ack.NewlyLost += c.board.first().len()
-	c.flow.Lost += uint64(c.board.first().len())
+	c.tellLost(now, c.board.first(), false)
 	c.enterFast(now, c.flightSize(0))
 	r.inflation = dupThresh * c.flow.MSS
 	c.owe.resend = true
@@ -179,10 +187,12 @@ func (c *Conn) recoverAcked(now mono.Time, ack seq.Num) {
 	case modeLoss:
 		if r.recover.LessEq(ack) {
 			c.exitRecovery()
+			c.tellRecovered(now, congestion.CauseRTO)
 		}
 	case modeFast:
 		if r.recover.LessEq(ack) {
 			c.exitFast()
+			c.tellRecovered(now, congestion.CauseLoss)
 		} else if !c.bySACK() {
 			c.partialACK(now)
 		}
@@ -202,7 +212,7 @@ func (c *Conn) exitRecovery() {
 func (c *Conn) exitFast() {
 	c.exitRecovery()
 	c.rec.inflation = 0
-	if !c.bySACK() {
+	if !c.bySACK() && !c.ownsRecovery() {
 		flight := c.snd.NXT.Sub(c.snd.UNA)
 		c.flow.SetCwnd(min(c.flow.Cwnd(), max(flight, c.flow.MSS)+c.flow.MSS))
 	}
@@ -243,7 +253,7 @@ func (c *Conn) onRTO(now mono.Time) {
 	} else {
 		lost = c.board.allLost()
 	}
-	c.flow.Lost += uint64(lost)
+	c.countLost(now, lost, true)
 	c.rec.inflation = 0
 	c.rec.dupAcks = 0
 	c.tlp.out = false
@@ -254,7 +264,7 @@ func (c *Conn) onRTO(now mono.Time) {
 	if c.life.retries == 1 {
 		c.congested(now, congestion.CauseRTO, flight)
 	}
-	c.flow.SetCwnd(c.flow.MSS)
+	c.collapse()
 	c.rec.mode = modeLoss
 	c.rec.recover = c.snd.NXT
 	c.rec.frto = fresh && c.bySACK() && !c.cfg.NoFRTO
@@ -263,4 +273,17 @@ func (c *Conn) onRTO(now mono.Time) {
 	c.rtt.backoff++
 	c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
 	c.timers[timerReorder], c.timers[timerProbe] = mono.Never, mono.Never
+}
+
+// collapse is the loss window, one segment. An algorithm that owns recovery counts it from
+// what RACK leaves in flight. Whatever it sets later, the bound stays until something is
+// delivered: no algorithm can take the back-off away.
+func (c *Conn) collapse() {
+	c.rec.lossWindow = c.flow.MSS
+	if c.ownsRecovery() {
+		c.rec.lossWindow += c.pipe()
+		c.flow.SetCwnd(min(c.flow.Cwnd(), c.rec.lossWindow))
+		return
+	}
+	c.flow.SetCwnd(c.flow.MSS)
 }

@@ -9,6 +9,8 @@ import (
 type sent struct {
 	start, end seq.Num // FIN counts as the last octet
 	mark       mark
+	appLimited bool
+	inFlight   int32     // octets in flight when it was last sent, itself included
 	at         mono.Time // when it was last sent
 
 	// For the delivery rate (draft-ietf-ccwg-bbr, section 4.1.2.2): the connection's
@@ -16,8 +18,8 @@ type sent struct {
 	delivered   uint64
 	deliveredAt mono.Time
 	firstAt     mono.Time
-	inFlight    int32
-	appLimited  bool
+	lost        uint64
+	ce          uint64
 }
 
 func (s *sent) len() int { return s.end.Sub(s.start) }
@@ -30,6 +32,7 @@ const (
 	markLost                    // the detector has given it up
 	markResent                  // it was sent again since it was given up
 	markTwice                   // it was sent more than once: no RTT sample (Karn)
+	markNews                    // it was given up, and is not yet counted
 )
 
 // scoreboard is the segments between SND.UNA and SND.NXT, oldest first, in a ring.
@@ -125,7 +128,7 @@ func (b *scoreboard) markLost(i int) int {
 	if s.mark&markSacked != 0 || s.mark&(markLost|markResent) == markLost {
 		return 0
 	}
-	s.mark = s.mark&^markResent | markLost
+	s.mark = s.mark&^markResent | markLost | markNews
 	b.lost += s.len()
 	b.hint = min(b.hint, i)
 	return s.len()

@@ -32,9 +32,10 @@ func (c *Conn) putResent(now mono.Time, b []byte) int {
 	}
 	c.board.resent(i, now)
 	s := c.board.at(i)
-	c.rate.onSend(s, now, c.flow.Delivered, c.pipe()-s.len())
+	prior := c.pipe() - s.len()
+	c.rate.onSend(s, now, &c.flow, prior)
 	c.undo.noteResent(c.timestampClock(now))
-	c.noteSent(s.len())
+	c.noteSent(now, s, prior)
 	c.p.Stats.RetransSegs++
 	c.count.resent++
 	c.count.resentOctets += uint64(s.len())
@@ -147,7 +148,8 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 // the size that is tried with it, or 0.
 func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool, larger int) int {
 	s := sent{start: c.snd.NXT, end: c.snd.NXT.Add(octets), at: now}
-	c.rate.onSend(&s, now, c.flow.Delivered, c.pipe())
+	prior := c.pipe()
+	c.rate.onSend(&s, now, &c.flow, prior)
 	if c.board.len() == 0 {
 		c.life.stalledAt = now
 		c.armUserTimeout(now)
@@ -161,15 +163,19 @@ func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool, larger in
 	if larger > 0 {
 		c.tried(&s, larger)
 	}
-	c.noteSent(s.len())
+	c.noteSent(now, &s, prior)
 	c.timers[timerProbe] = c.probeTimeout(now)
 	return c.putSegment(now, b, &s, true)
 }
 
-// noteSent tells the governor what was sent.
-func (c *Conn) noteSent(octets int) {
+// noteSent tells the governor what was sent while prior octets were in flight, and who else
+// wants to know.
+func (c *Conn) noteSent(now mono.Time, s *sent, prior int) {
 	if c.rec.mode == modeFast {
-		c.prr.out += octets
+		c.prr.out += s.len()
+	}
+	if c.plug != nil {
+		c.tellSent(now, s, prior)
 	}
 }
 
@@ -230,7 +236,12 @@ func (c *Conn) idle() {
 	if c.rec.cwndLimited && c.pipe() < c.cwnd() {
 		c.rec.cwndLimited = false
 	}
-	c.rate.limitedTill = c.flow.Delivered + uint64(max(1, c.pipe()))
+	// "C.inflight < C.cwnd and C.lost_out <= C.retrans_out": else it is not the application.
+	// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-4.1.2.4
+	if flight := c.pipe(); flight < c.cwnd() && c.board.lost == 0 {
+		c.flow.Flight = flight
+		c.flow.MarkAppLimited()
+	}
 }
 
 // congestedIdle tells the algorithm that the connection was silent.

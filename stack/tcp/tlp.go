@@ -78,6 +78,7 @@ func (c *Conn) probeAnswered(now mono.Time, ack seq.Num, duplicate, dsack bool) 
 			c.p.Stats.TCPLossProbeRecovery++
 			c.rec.recover = c.snd.NXT
 			c.congested(now, congestion.CauseLoss, c.flightSize(c.ack.CumAcked))
+			c.tellRecovered(now, congestion.CauseLoss)
 		}
 	case duplicate && c.board.sacked == 0:
 		t.out = false

@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/seq"
 	"github.com/millrace-tcp/millrace/stack/wire"
@@ -131,10 +130,12 @@ func (c *Conn) revert(now mono.Time) {
 	c.rec.inflation, c.rec.dupAcks = 0, 0
 	c.rec.frto, c.rec.holdResent = false, false
 	c.board.forgive()
-	if a, ok := c.alg.(congestion.Undoer); ok {
-		a.Undo(&c.flow)
+	c.rec.lossWindow = 0
+	c.flow.Flight = c.pipe()
+	c.tellUndo()
+	if !c.ownsRecovery() {
+		c.flow.SetSsthresh(u.ssthresh)
+		c.flow.SetCwnd(max(c.flow.Cwnd(), u.cwnd))
 	}
-	c.flow.SetSsthresh(u.ssthresh)
-	c.flow.SetCwnd(max(c.flow.Cwnd(), u.cwnd))
 	c.rack.recovered()
 }

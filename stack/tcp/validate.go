@@ -85,6 +85,9 @@ func (c *Conn) agePolicy(now mono.Time) {
 func (c *Conn) ageWindow(now mono.Time) {
 	v := &c.valid
 	f := &c.flow
+	if c.ownsRecovery() {
+		return
+	}
 	for v.since != 0 && now.Sub(v.since) >= nonValidatedMax {
 		if f.Cwnd() <= f.IW {
 			v.since = now
