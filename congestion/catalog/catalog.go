@@ -45,7 +45,9 @@ type Table []Entry
 
 // All returns a table of the algorithms of this module, the default first. It is the
 // caller's.
-func All() Table { return Table{renoEntry(), cubicEntry()} }
+func All() Table {
+	return Table{renoEntry(), cubicEntry(), dctcpEntry(), vegasEntry(), ledbatEntry(), fixedEntry()}
+}
 
 // Names lists the names in the order of the table.
 func (t Table) Names() []string {

@@ -47,8 +47,8 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for spec, want := range map[string]string{
-		"bic":          `there is no "bic", there is reno, cubic`,
-		"?L=1":         `there is no "", there is reno, cubic`,
+		"bic":          `there is no "bic", there is reno, cubic, dctcp, vegas, ledbat, fixed`,
+		"?L=1":         `there is no "", there is reno, cubic, dctcp, vegas, ledbat, fixed`,
 		"reno?x=1":     `reno: there is no option "x", there is L`,
 		"reno?L":       `reno: "L" is not an option such as key=value`,
 		"reno?L=":      `reno: "L=" is not an option such as key=value`,

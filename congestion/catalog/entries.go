@@ -3,9 +3,14 @@ package catalog
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/millrace-tcp/millrace/congestion/cubic"
+	"github.com/millrace-tcp/millrace/congestion/dctcp"
+	"github.com/millrace-tcp/millrace/congestion/fixed"
+	"github.com/millrace-tcp/millrace/congestion/ledbat"
 	"github.com/millrace-tcp/millrace/congestion/reno"
+	"github.com/millrace-tcp/millrace/congestion/vegas"
 )
 
 const onOff = "on or off"
@@ -46,6 +51,72 @@ func cubicEntry() Entry {
 			hystart, err[3] = v.Bool("hystart", true)
 			cfg.NoFastConvergence, cfg.NoHyStart = !fast, !hystart
 			return cfg.New, cmp.Or(err[:]...)
+		},
+	}
+}
+
+func dctcpEntry() Entry {
+	return Entry{
+		Name:  "dctcp",
+		About: "for data centres: gives way by the share of octets marked CE (RFC 8257); needs ECN, best AccECN",
+		Options: []Option{
+			{Name: "g", Values: "0.001 to 1", Default: fmt.Sprint(dctcp.GainDefault), About: "weight of the newest window in the estimate"},
+		},
+		New: func(v Values) (Maker, error) {
+			gain, err := v.Float("g", dctcp.GainDefault, 0.001, 1)
+			return dctcp.Config{Gain: gain}.New, err
+		},
+	}
+}
+
+func vegasEntry() Entry {
+	segments := func(name string, value int, about string) Option {
+		return Option{Name: name, Values: "1 to 1000", Default: fmt.Sprint(value), About: about}
+	}
+	return Entry{
+		Name:  "vegas",
+		About: "holds a few segments in the queue, by the round trip (Brakmo and Peterson, 1995)",
+		Options: []Option{
+			segments("alpha", vegas.AlphaDefault, "least segments in the queue"),
+			segments("beta", vegas.BetaDefault, "most segments in the queue"),
+			segments("gamma", vegas.GammaDefault, "segments in the queue that end slow start"),
+		},
+		New: func(v Values) (Maker, error) {
+			var cfg vegas.Config
+			var err [3]error
+			cfg.Alpha, err[0] = v.Int("alpha", vegas.AlphaDefault, 1, 1000)
+			cfg.Beta, err[1] = v.Int("beta", vegas.BetaDefault, 1, 1000)
+			cfg.Gamma, err[2] = v.Int("gamma", vegas.GammaDefault, 1, 1000)
+			return cfg.New, cmp.Or(err[:]...)
+		},
+	}
+}
+
+func ledbatEntry() Entry {
+	return Entry{
+		Name:  "ledbat",
+		About: "for the background: adds little delay and gives way to all others (LEDBAT++, draft-irtf-iccrg-ledbat-plus-plus)",
+		Options: []Option{
+			{Name: "target", Values: "1ms to 1s", Default: ledbat.TargetDefault.String(), About: "most delay that it adds to the queue"},
+		},
+		New: func(v Values) (Maker, error) {
+			target, err := v.Duration("target", ledbat.TargetDefault, time.Millisecond, time.Second)
+			return ledbat.Config{Target: target}.New, err
+		},
+	}
+}
+
+func fixedEntry() Entry {
+	const mbit = 1e6 / 8
+	return Entry{
+		Name:  "fixed",
+		About: "a constant rate, whatever the network says: for tests, on networks of one's own",
+		Options: []Option{
+			{Name: "rate", Values: "0.001 to 100000", Default: fmt.Sprint(fixed.RateDefault / mbit), About: "Mbit/s of payload"},
+		},
+		New: func(v Values) (Maker, error) {
+			rate, err := v.Float("rate", fixed.RateDefault/mbit, 0.001, 100_000)
+			return fixed.Config{Rate: int64(rate * mbit)}.New, err
 		},
 	}
 }

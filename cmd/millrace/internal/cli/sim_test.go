@@ -106,7 +106,7 @@ func TestSimRefuses(t *testing.T) {
 	}{
 		{[]string{"--link", "rate=20"}, 2, "mbit"},
 		{[]string{"--link", "rate=20mbit"}, 2, "rtt"},
-		{[]string{"--cc", "vegas"}, 2, "there is reno"},
+		{[]string{"--cc", "nonesuch"}, 2, "there is reno"},
 		{[]string{"--cc", "reno?x=1"}, 2, `no option "x"`},
 		{[]string{"--flows", "-1"}, 2, "want 1 to"},
 		{[]string{"--time", "0s"}, 2, "more than 0"},
