@@ -264,6 +264,54 @@ func TestFRTO(t *testing.T) {
 	}
 }
 
+// RFC 5682, section 3.1: the answer to the first retransmission decides nothing before SND.UNA
+// moves. What is reported by SACK alone came after a hole, which may be a loss.
+func TestFRTOWaitsForTheHole(t *testing.T) {
+	s := established(t, tcp.Config{InitialWindow: 4, NoTLP: true}, sackOK)
+	s.write(4000)
+	s.out()
+	for s.Info(s.now).Timeouts == 0 {
+		s.wait()
+	}
+	s.want("the oldest segment", data(1, 1000, 1)...)
+	s.after(20 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 1, sack(1001, 2001))
+	if i := s.Info(s.now); i.Undone != 0 || i.Recovery != "loss" {
+		t.Errorf("undone %d, %s; want 0, loss: the first segment is missing", i.Undone, i.Recovery)
+	}
+}
+
+// RFC 4015, section 3.2: an episode is taken back for what proved spurious. Another segment of
+// the same flight that is found lost later must reduce the window as any loss does.
+func TestLossAfterUndoReduces(t *testing.T) {
+	s := established(t, tcp.Config{InitialWindow: 10}, withTS(sackOK, 1, 0))
+	s.write(40 * 988)
+	s.out()
+	sentAt := uint32(s.now / 1e6)
+	s.after(100 * time.Millisecond)
+	report := func(ack, from, to int) {
+		s.in(wire.ACK, 1, 0, ack*988+1, withTS(sack(from*988+1, to*988+1), 2, sentAt))
+	}
+	report(0, 1, 4)
+	s.out()
+	s.after(20 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 4*988+1, withTS(wire.Options{}, 2, sentAt)) // the first was only late
+	if got := s.Info(s.now).Undone; got != 1 {
+		t.Fatalf("undone %d, want 1", got)
+	}
+	s.out()
+	report(4, 5, 10) // the fifth is missing
+	for s.Info(s.now).FastRecoveries < 2 {
+		if d := s.wait(); d > 100*time.Millisecond {
+			t.Fatal("the lost segment began no episode")
+		}
+		s.out()
+	}
+	if got := s.Info(s.now).Ssthresh; got > 10*988 {
+		t.Errorf("ssthresh = %d after a loss", got)
+	}
+}
+
 // Every choice of detector and governor delivers everything.
 func TestDetectorsAndGovernorsDeliver(t *testing.T) {
 	for d := tcp.DetectRACK; d <= tcp.DetectDupACK; d++ {

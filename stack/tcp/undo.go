@@ -97,12 +97,13 @@ func (c *Conn) judge(now mono.Time, seg *wire.Segment) {
 }
 
 // judgeRTO is F-RTO: after the first retransmission, new data is sent instead of more
-// retransmissions; what the next ACK reports tells whether the time-out was real.
+// retransmissions; what the next ACK reports tells whether the time-out was real. What SACK alone
+// reports does not: it came after a hole, which may well be a loss.
 // https://www.rfc-editor.org/rfc/rfc5682.html#section-3.1
 func (c *Conn) judgeRTO(now mono.Time) {
 	a := &c.ack
 	switch {
-	case c.rec.original > 0:
+	case c.rec.original > 0 && a.CumAcked > 0:
 		c.p.Stats.TCPSpuriousRTOs++
 		c.revert(now)
 	case c.rec.recover.Less(c.snd.NXT):
@@ -127,6 +128,9 @@ func (c *Conn) revert(now mono.Time) {
 	u.active = false
 	c.count.undone++
 	c.rec.mode = modeOpen
+	if c.bySACK() {
+		c.rec.recover = c.snd.UNA // what else of the flight is found lost was not answered yet
+	}
 	c.rec.inflation, c.rec.dupAcks = 0, 0
 	c.rec.frto, c.rec.holdResent = false, false
 	c.board.forgive()
