@@ -57,6 +57,9 @@ func (r *Reno) OnAck(f *congestion.Flow, a *congestion.Ack) {
 }
 
 // OnCongestion halves the window: ssthresh = max(FlightSize/2, 2*SMSS), equation 4 of RFC 5681.
+// Half of an odd flight leaves half a segment, which is not sent. It counts as growth begun, as it
+// does by "cwnd += SMSS*SMSS/cwnd" (equation 3), where each ACK adds to it: else the window would
+// stay without it for the whole round until it grows by a segment.
 func (r *Reno) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
 	r.acked = 0
 	if e.Cause == congestion.CauseIdle {
@@ -65,4 +68,5 @@ func (r *Reno) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
 	}
 	f.SetSsthresh(max(e.Flight/2, 2*f.MSS))
 	f.SetCwnd(f.Ssthresh())
+	r.acked = int(int64(f.Cwnd()%f.MSS) * int64(f.Cwnd()) / int64(f.MSS))
 }

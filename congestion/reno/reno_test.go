@@ -82,6 +82,19 @@ func TestCongestion(t *testing.T) {
 	}
 }
 
+// RFC 5681, equation 3: "cwnd += SMSS*SMSS/cwnd" for each ACK. From 6.5 segments, half a round of
+// ACKs makes 7 of them fit, and a round more 8.
+func TestHalfASegmentIsGrowthBegun(t *testing.T) {
+	f, a := newFlow(13_000, 13_000)
+	a.OnCongestion(f, &congestion.Congestion{Cause: congestion.CauseLoss, Flight: 13_000})
+	for i, want := range []int{6, 6, 6, 7, 7, 7, 7, 7, 7, 7, 8} {
+		a.OnAck(f, ack(1000))
+		if got := f.Cwnd() / f.MSS; got != want {
+			t.Errorf("after %d ACKs %d segments fit, want %d", i+1, got, want)
+		}
+	}
+}
+
 func TestIdleKeepsSsthresh(t *testing.T) {
 	f, a := newFlow(50_000, 40_000)
 	a.OnCongestion(f, &congestion.Congestion{Cause: congestion.CauseIdle})
