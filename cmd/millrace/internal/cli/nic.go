@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/millrace-tcp/millrace/cmd/millrace/internal/inspect"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/network"
 	"github.com/millrace-tcp/millrace/congestion/catalog"
@@ -132,11 +133,31 @@ func (n *nic) with(ctx context.Context, f func(ctx context.Context, nw network.N
 		}
 		n.app.log.Info("metrics", "address", addr)
 	}
+	defer n.show(nw)()
 	err = f(ctx, nw)
 	if cerr := nw.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close the network: %w", cerr)
 	}
 	return err
+}
+
+// show lets millrace ss look at the network, and returns what ends that. A user who may
+// not have the socket loses the view, and nothing else.
+func (n *nic) show(nw network.Network) (end func()) {
+	source, ok := nw.(inspect.Source)
+	if !ok {
+		return func() {}
+	}
+	s, err := inspect.Serve(inspect.Dir(), source)
+	if err != nil {
+		n.app.log.Warn("millrace ss will not see this instance", "cause", err)
+		return func() {}
+	}
+	return func() {
+		if err := s.Close(); err != nil {
+			n.app.log.Debug("inspect", "cause", err)
+		}
+	}
 }
 
 // listen listens and says so.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/millrace-tcp/millrace"
+	"github.com/millrace-tcp/millrace/cmd/millrace/internal/inspect"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/congestion/catalog"
@@ -20,6 +21,7 @@ import (
 
 var (
 	_ metrics.Source = (*nic)(nil)
+	_ inspect.Source = (*nic)(nil)
 	_ Chooser        = (*nic)(nil)
 )
 
@@ -81,6 +83,30 @@ func Open(cfg Config) (Network, error) {
 // Collectors makes it a metrics.Source.
 func (n *nic) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{metrics.NewNIC(n.NIC)}
+}
+
+// Instance makes it a inspect.Source.
+func (n *nic) Instance() inspect.Instance {
+	info := n.NIC.Info()
+	i := inspect.Instance{
+		NIC: inspect.NIC{
+			Name: info.Name, Driver: info.Driver, Attached: info.Attached,
+			ZeroCopy: info.ZeroCopy, Queues: len(info.ZeroCopy), MTU: info.MTU, Notes: append([]string{}, info.Notes...),
+		},
+		BufferOctets: n.BufferOctets(),
+		Connections:  []inspect.Connection{},
+	}
+	for q, s := range n.Stats() {
+		i.HalfOpen += s.HalfOpen
+		i.TimeWaits += s.TimeWaits
+		if q == 0 {
+			i.Listeners = s.Listeners // every queue has them all
+		}
+	}
+	for _, c := range n.Conns() {
+		i.Connections = append(i.Connections, inspect.ConnectionOf(c))
+	}
+	return i
 }
 
 // Listen listens on the NIC's addresses.
