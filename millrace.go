@@ -76,7 +76,8 @@ type Config struct {
 	// than the NIC has, packets of our flows that arrive on the others reach the kernel,
 	// which resets them: steer the NIC's RSS to the queues that are served.
 	Queues int
-	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in.
+	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in, and so
+	// is Congestion if there is none: CUBIC.
 	Stack stack.Config
 	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL).
 	BusyPoll bool

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/millrace-tcp/millrace/congestion/cubic"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/xsk"
 	"github.com/millrace-tcp/millrace/loader"
@@ -66,6 +67,9 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	sc := cfg.Stack
 	sc.Router = &router{n.view, n.info.MTU}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
+	if sc.Congestion == nil && sc.TCP.Congestion == nil {
+		sc.Congestion = cubic.New
+	}
 	n.Stack, err = stack.New(sc, n.ports...)
 	return err
 }

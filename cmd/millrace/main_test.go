@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 )
 
 // binary is the program under test.
@@ -71,7 +73,7 @@ func TestUsageErrors(t *testing.T) {
 		{"serve echo --listen :7 --mode fast", `invalid argument "fast" for "--mode" flag: must be one of auto, zerocopy, copy, generic (see millrace serve echo --help)`},
 		{"serve echo --listen :7 --spin long", `invalid argument "long" for "--spin" flag: must be a duration such as 50us, or inf (see millrace serve echo --help)`},
 		{"serve echo --listen :7 --queues -1", `--queues -1 is negative`},
-		{"serve echo --listen :7 --cc nonesuch", `--cc: there is no "nonesuch", there is reno`},
+		{"serve echo --listen :7 --cc nonesuch", `--cc: there is no "nonesuch", there is ` + strings.Join(catalog.All().Names(), ", ")},
 		{"serve echo --listen :7 --metrics x", `--metrics: "x" is not an address such as :8080 or 192.0.2.1:8080`},
 		{"serve echo --listen :7 --stack kernel --nic lo", `--nic means nothing with --stack kernel`},
 		{"serve http --listen :80", `millrace serve http needs --root (see millrace serve http --help)`},

@@ -1,5 +1,5 @@
 // Package catalog names the congestion control algorithms that come with millrace, for
-// command lines and configurations: "reno", or with options "reno?L=1". A Table is a value
+// command lines and configurations: "cubic", or with options "cubic?hystart=off". A Table is a value
 // like any other; who has algorithms of their own appends them to one and hands that on.
 package catalog
 
@@ -11,7 +11,7 @@ import (
 )
 
 // Default is the name of the algorithm of a stack that is told nothing.
-const Default = "reno"
+const Default = "cubic"
 
 // Maker makes an algorithm for each connection. It is what stack.Config, stack.Dialer and
 // stack.ListenConfig take as Congestion.
@@ -46,7 +46,7 @@ type Table []Entry
 // All returns a table of the algorithms of this module, the default first. It is the
 // caller's.
 func All() Table {
-	return Table{renoEntry(), cubicEntry(), dctcpEntry(), vegasEntry(), ledbatEntry(), fixedEntry()}
+	return Table{cubicEntry(), renoEntry(), dctcpEntry(), vegasEntry(), ledbatEntry(), fixedEntry()}
 }
 
 // Names lists the names in the order of the table.

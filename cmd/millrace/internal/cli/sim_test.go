@@ -75,7 +75,7 @@ func TestSimJSON(t *testing.T) {
 func TestSimTableAndCSV(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	status, out, diag := runSim(t, "--flows", "2", "--time", "5s", "--csv", dir)
-	if status != 0 || diag != "" || !strings.Contains(out, "utilization") || strings.Count(out, "reno") != 2 {
+	if status != 0 || diag != "" || !strings.Contains(out, "utilization") || strings.Count(out, "cubic") != 2 {
 		t.Errorf("status %d, %s%s", status, out, diag)
 	}
 	for _, name := range []string{"flow-0.csv", "flow-1.csv"} {
@@ -106,7 +106,7 @@ func TestSimRefuses(t *testing.T) {
 	}{
 		{[]string{"--link", "rate=20"}, 2, "mbit"},
 		{[]string{"--link", "rate=20mbit"}, 2, "rtt"},
-		{[]string{"--cc", "nonesuch"}, 2, "there is reno"},
+		{[]string{"--cc", "nonesuch"}, 2, "there is cubic"},
 		{[]string{"--cc", "reno?x=1"}, 2, `no option "x"`},
 		{[]string{"--flows", "-1"}, 2, "want 1 to"},
 		{[]string{"--time", "0s"}, 2, "more than 0"},
