@@ -9,8 +9,8 @@ import (
 	"github.com/millrace-tcp/millrace/mono"
 )
 
-// parseRate reads a number with bit, kbit, mbit or gbit.
-func parseRate(s string) (int64, error) {
+// ParseRate reads a number with bit, kbit, mbit or gbit.
+func ParseRate(s string) (int64, error) {
 	units := []struct {
 		name string
 		bits float64
@@ -148,7 +148,7 @@ func parseBucket(s string) (b Bucket, err error) {
 	if !ok {
 		return b, fmt.Errorf("want RATE:BURST, such as 10mbit:30kb")
 	}
-	if b.Rate, err = parseRate(rate); err != nil {
+	if b.Rate, err = ParseRate(rate); err != nil {
 		return b, err
 	}
 	b.Burst, err = ParseOctets(burst)
@@ -187,7 +187,7 @@ func parseChange(s string) (c LinkChange, err error) {
 	}
 	switch part[1] {
 	case "rate":
-		c.Rate, err = parseRate(part[2])
+		c.Rate, err = ParseRate(part[2])
 	case "rtt":
 		if c.RTT, err = parseDelay(part[2]); err == nil && c.RTT == 0 {
 			err = fmt.Errorf("want a round trip above 0")

@@ -10,31 +10,31 @@ import (
 	"github.com/millrace-tcp/millrace/mono"
 )
 
-// check says what is wrong with a link as a whole, and sorts what has an order.
-func (l *LinkSpec) check() error {
+// Check says what is wrong with a link as a whole, and sorts what has an order.
+func (l *LinkSpec) Check() error {
 	l.Changes = slices.Clone(l.Changes)
 	slices.SortStableFunc(l.Changes, func(a, b LinkChange) int { return int(min(max(a.At-b.At, -1), 1)) })
 	l.Down = slices.Clone(l.Down)
 	slices.SortStableFunc(l.Down, func(a, b Outage) int { return int(min(max(a.From-b.From, -1), 1)) })
 	switch {
 	case l.Rate <= 0 && len(l.Trace) == 0:
-		return errors.New("link: no rate")
+		return errors.New("no rate")
 	case l.RED != nil && l.CoDel != nil:
-		return errors.New("link: a queue has one manager, red or codel")
+		return errors.New("a queue has one manager, red or codel")
 	case l.MarkECT && l.RED == nil && l.CoDel == nil:
-		return errors.New("link: ecn=aqm needs aqm=red or aqm=codel")
+		return errors.New("ecn=aqm needs aqm=red or aqm=codel")
 	case l.CoDel != nil && (l.CEThreshold > 0 || l.Step != QueueSpec{}):
-		return errors.New("link: codel marks by itself: ecn=aqm")
+		return errors.New("codel marks by itself: ecn=aqm")
 	case len(l.Trace) > 0 && slices.ContainsFunc(l.Changes, func(c LinkChange) bool { return c.Rate > 0 }):
-		return errors.New("link: a trace has no rate that could change")
+		return errors.New("a trace has no rate that could change")
 	}
 	for _, b := range []Bucket{l.Policer, l.Shaper} {
 		if b.Rate > 0 && (b.Burst < MTU || b.Burst > burstMax) {
-			return fmt.Errorf("link: a burst of %d octets is not from %d to %d", b.Burst, MTU, int(burstMax))
+			return fmt.Errorf("a burst of %d octets is not from %d to %d", b.Burst, MTU, int(burstMax))
 		}
 	}
 	if r := l.RED; r != nil && r.Max != (QueueSpec{}) && l.octets(r.Min) >= l.octets(r.Max) {
-		return fmt.Errorf("link: red begins at %d octets, and %d is no more", l.octets(r.Min), l.octets(r.Max))
+		return fmt.Errorf("red begins at %d octets, and %d is no more", l.octets(r.Min), l.octets(r.Max))
 	}
 	return nil
 }

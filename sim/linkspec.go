@@ -82,7 +82,7 @@ func ParseLink(text string) (LinkSpec, error) {
 			return LinkSpec{}, fmt.Errorf("sim: parse link: %s is given twice", key)
 		}
 		given[key] = true
-		if err := l.set(key, value); err != nil {
+		if err := l.Set(key, value); err != nil {
 			return LinkSpec{}, fmt.Errorf("sim: parse link: %s=%s: %w", key, value, err)
 		}
 	}
@@ -94,16 +94,17 @@ func ParseLink(text string) (LinkSpec, error) {
 	case !given["rtt"]:
 		return LinkSpec{}, fmt.Errorf("sim: parse link: %q lacks rtt, such as rtt=50ms", text)
 	}
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return LinkSpec{}, fmt.Errorf("sim: parse link: %w", err)
 	}
 	return l, nil
 }
 
-func (l *LinkSpec) set(key, value string) (err error) {
+// Set sets one key of a description, as ParseLink reads it.
+func (l *LinkSpec) Set(key, value string) (err error) {
 	switch key {
 	case "rate":
-		l.Rate, err = parseRate(value)
+		l.Rate, err = ParseRate(value)
 	case "rtt":
 		l.RTT, err = parseDelay(value)
 	case "queue":

@@ -48,7 +48,8 @@ type LinkResult struct {
 	// Utilization is the goodput of all flows over what the rate leaves for payload, in the
 	// second half.
 	Utilization float64 `json:"utilization"`
-	Drops       uint64  `json:"drops"` // for whatever reason
+	Packets     uint64  `json:"packets"` // that the flows sent, those dropped included
+	Drops       uint64  `json:"drops"`   // for whatever reason
 	QueueDrops  uint64  `json:"queue_drops"`
 	Policed     uint64  `json:"policed"`
 	Marks       uint64  `json:"marks"`
@@ -87,6 +88,7 @@ func (m *measurement) result() *Result {
 	r.Cross = m.crossResult()
 	st := &m.link.stats
 	r.Link.Drops = st.QueueDrops + st.Lost + st.Outage + st.Policed
+	r.Link.Packets = st.Sent
 	r.Link.QueueDrops, r.Link.Policed, r.Link.Marks = st.QueueDrops, st.Policed, st.Marked
 	if st.Sent > 0 {
 		r.Link.Loss = round(min(1, float64(r.Link.Drops)/float64(st.Sent)))

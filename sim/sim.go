@@ -86,6 +86,15 @@ func Run(spec Spec) (*Result, error) {
 	return m.result(), nil
 }
 
+// Check says what is wrong with a spec, and leaves it as it is.
+func (s Spec) Check() error { return s.complete() }
+
+// Check says what is wrong with the name of an algorithm, with or without options.
+func (a Algorithms) Check(name string) error {
+	_, err := (&Spec{Algorithms: a}).algorithm(name)
+	return err
+}
+
 // complete checks a spec and fills in what it leaves out.
 func (s *Spec) complete() error {
 	if s.Flows == 0 {
@@ -96,6 +105,9 @@ func (s *Spec) complete() error {
 	}
 	if len(s.CC) == 0 {
 		s.CC = []string{"reno"}
+		if len(s.FlowSpecs) > 0 && s.FlowSpecs[0].CC != "" {
+			s.CC[0] = s.FlowSpecs[0].CC
+		}
 	}
 	s.CC = append([]string(nil), s.CC...)
 	switch {
@@ -104,8 +116,8 @@ func (s *Spec) complete() error {
 	case s.Time < 0 || s.Time > TimeMax:
 		return fmt.Errorf("time: %v is not above 0 and at most %v", s.Time, TimeMax)
 	}
-	if err := s.Link.check(); err != nil {
-		return err
+	if err := s.Link.Check(); err != nil {
+		return fmt.Errorf("link: %w", err)
 	}
 	for _, name := range s.CC {
 		if _, err := s.algorithm(name); err != nil {

@@ -85,6 +85,12 @@ var table = []row{
 		},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},
+	// The form of scenario files is a library's.
+	{
+		dir:   "sim/scenario",
+		may:   []string{"sim", "stack/tcp", "github.com/pelletier/go-toml/v2/..."},
+		never: []string{"dataplane/xsk", "loader/...", "bpf"},
+	},
 	// The player of scripts is the application and the peer of an engine.
 	{
 		dir: "internal/transcript",
