@@ -48,6 +48,10 @@ type Config struct {
 	// Idle is what becomes of the window of a sender with little to send: IdleRestart.
 	Idle IdlePolicy
 
+	// Pace spreads the window of an algorithm that sets no rate over the round trip: twice the
+	// window in slow start, 1.2 times it later, as Linux does.
+	Pace bool
+
 	// Detector decides what is lost, for peers with SACK; Governor what is sent while in
 	// recovery. Without SACK both are those of RFC 6582.
 	Detector Detector
@@ -136,6 +140,7 @@ type settings struct {
 	keepEvery   time.Duration
 	keepCount   int
 	userTimeout time.Duration
+	pacingMax   int64 // octets a second; 0: no bound
 }
 
 // defaultSettings: keepalive is off; when asked for it is two hours, 75 seconds, ten probes.

@@ -61,6 +61,7 @@ type Conn struct {
 	plug   *plug          // nil: the algorithm has its three methods, and nobody looks on
 	ack    congestion.Ack // reused: what OnAck is told
 	rate   rateSampler
+	pace   *pacer // nil: nothing was paced yet
 	owe    owed
 	timers [timerCount]mono.Time
 	life   lifetime

@@ -24,17 +24,8 @@ func (c *Conn) Output(now mono.Time, b []byte) int {
 		c.owe.dups--
 		return c.putACK(now, b, c.rcv.NXT)
 	}
-	if n := c.putResent(now, b); n > 0 {
+	if n := c.putData(now, b); n > 0 {
 		return n
-	}
-	if n := c.putNew(now, b); n > 0 {
-		return n
-	}
-	if c.owe.tailNew {
-		// The probe's new data may not be sent after all: the last segment again.
-		c.owe.tailNew = false
-		c.tlp.resent, c.owe.tailOld = true, true
-		return c.putResent(now, b)
 	}
 	switch {
 	case c.owe.probe:

@@ -53,7 +53,12 @@ func (c *Conn) attach(alg congestion.Algorithm) {
 func (c *Conn) ownsRecovery() bool { return c.plug != nil && c.plug.owner }
 
 // tellAck tells the algorithm of the ACK at hand.
-func (c *Conn) tellAck() { c.alg.OnAck(&c.flow, &c.ack) }
+func (c *Conn) tellAck() {
+	c.alg.OnAck(&c.flow, &c.ack)
+	if c.cfg.Pace {
+		c.paceWindow()
+	}
+}
 
 // tellCongestion tells the algorithm of the episode that begins.
 func (c *Conn) tellCongestion() { c.alg.OnCongestion(&c.flow, &c.rec.episode) }

@@ -25,10 +25,11 @@ type recovery struct {
 	inflation   int     // NewReno's: what cwnd is above (or below) the algorithm's window
 	partial     bool    // a partial ACK was seen
 	cwndLimited bool    // when last asked, the window held data back
-	original    int     // octets of the episode that this ACK delivered and were sent once
-	frto        bool    // after a time-out whose cause is still open (RFC 5682)
-	lossWindow  int     // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
-	holdResent  bool    // send new data, not what was given up: F-RTO's test
+	limit       congestion.Limit
+	original    int  // octets of the episode that this ACK delivered and were sent once
+	frto        bool // after a time-out whose cause is still open (RFC 5682)
+	lossWindow  int  // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
+	holdResent  bool // send new data, not what was given up: F-RTO's test
 	episode     congestion.Congestion
 }
 
@@ -114,7 +115,7 @@ func (c *Conn) flightSize(acked int) int {
 		flight = c.rec.dupNXT.Sub(c.snd.UNA)
 	}
 	flight += acked
-	if c.rec.cwndLimited {
+	if c.rec.cwndLimited && c.rec.limit != congestion.LimitPacing {
 		flight = max(flight, c.flow.Cwnd()/c.flow.MSS*c.flow.MSS)
 	}
 	return flight

@@ -6,12 +6,33 @@ import (
 	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
+// putData sends the next segment with data: what must be sent again before what is new. While
+// the pacer holds the former back, the latter does not overtake it.
+func (c *Conn) putData(now mono.Time, b []byte) int {
+	if c.pace != nil {
+		c.pace.held = false
+	}
+	if n := c.putResent(now, b); n > 0 || c.holding() {
+		return n
+	}
+	if n := c.putNew(now, b); n > 0 || c.holding() {
+		return n
+	}
+	if !c.owe.tailNew {
+		return 0
+	}
+	// The probe's new data may not be sent after all: the last segment again.
+	c.owe.tailNew = false
+	c.tlp.resent, c.owe.tailOld = true, true
+	return c.putResent(now, b)
+}
+
 // putResent sends the next segment that was given up, or that must be sent whatever the
 // window.
 func (c *Conn) putResent(now mono.Time, b []byte) int {
 	forced, tail := c.owe.resend, c.owe.tailOld
-	c.owe.resend, c.owe.tailOld = false, false
 	if c.board.len() == 0 {
+		c.owe.resend, c.owe.tailOld = false, false
 		return 0
 	}
 	i := c.board.nextLost()
@@ -27,9 +48,13 @@ func (c *Conn) putResent(now mono.Time, b []byte) int {
 		c.board.split(i, room) // the path carries less than it did
 	}
 	if !forced && !c.fits(c.board.at(i).len(), c.cwnd()) {
-		c.rec.cwndLimited = true
+		c.blockedByWindow()
 		return 0
 	}
+	if !c.paced(now, c.board.at(i).len()) {
+		return 0
+	}
+	c.owe.resend, c.owe.tailOld = false, false
 	c.board.resent(i, now)
 	s := c.board.at(i)
 	prior := c.pipe() - s.len()
@@ -129,7 +154,7 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	n := min(unsent, room, max(usable, 0))
 	fin := c.owe.fin && n == unsent && usable > n
 	if n == 0 && !fin || !c.worthSending(n, room, unsent) {
-		c.blockedByPeer(now)
+		c.blockedByPeer(now, usable < min(unsent, room))
 		return 0
 	}
 	octets := n
@@ -137,7 +162,10 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		octets++
 	}
 	if !c.owe.tailNew && !c.fits(n, c.sendWindow()) {
-		c.rec.cwndLimited = true
+		c.blockedByWindow()
+		return 0
+	}
+	if !c.paced(now, octets) {
 		return 0
 	}
 	c.owe.override, c.owe.tailNew = false, false
@@ -174,6 +202,7 @@ func (c *Conn) noteSent(now mono.Time, s *sent, prior int) {
 	if c.rec.mode == modeFast {
 		c.prr.out += s.len()
 	}
+	c.notePaced(now, s.len())
 	if c.plug != nil {
 		c.tellSent(now, s, prior)
 	}
@@ -222,10 +251,24 @@ func (c *Conn) worthSending(n, room, unsent int) bool {
 	return n > 0 && 2*n >= c.snd.wndMax
 }
 
+// blockedByWindow is reached when there is data and the congestion window does not take it.
+func (c *Conn) blockedByWindow() {
+	c.rec.cwndLimited = true
+	c.limitedBy(congestion.LimitCwnd)
+}
+
+// limitedBy takes note of what holds data back.
+func (c *Conn) limitedBy(l congestion.Limit) { c.rec.limit = l }
+
 // blockedByPeer is reached when there is data and the peer's window does not take it, or
 // Nagle's algorithm holds it: the persist timer is for the former, when no ACK will come.
-func (c *Conn) blockedByPeer(now mono.Time) {
+func (c *Conn) blockedByPeer(now mono.Time, window bool) {
 	c.rec.cwndLimited = false
+	if window {
+		c.limitedBy(congestion.LimitReceiver)
+	} else {
+		c.limitedBy(congestion.LimitApplication)
+	}
 	if c.board.len() == 0 {
 		c.armPersist(now)
 	}
@@ -233,6 +276,7 @@ func (c *Conn) blockedByPeer(now mono.Time) {
 
 // idle is reached when all data is sent: the application limits the connection.
 func (c *Conn) idle() {
+	c.limitedBy(congestion.LimitApplication)
 	if c.rec.cwndLimited && c.pipe() < c.cwnd() {
 		c.rec.cwndLimited = false
 	}

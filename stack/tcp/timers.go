@@ -18,6 +18,7 @@ const (
 	timerKeepalive
 	timerUser   // RFC 9293's user timeout
 	timerClose  // FIN-WAIT-2 without an application, and TIME-WAIT
+	timerPace   // the pacer holds data back
 	timerShrink // the memory that a busy scoreboard needed is given back when idle
 	timerCount
 )
@@ -53,6 +54,7 @@ func (c *Conn) Tick(now mono.Time) {
 	if c.due(timerClose, now) {
 		c.end(None)
 	}
+	c.due(timerPace, now) // Output looks
 	if c.due(timerShrink, now) {
 		c.onShrink(now)
 	}
