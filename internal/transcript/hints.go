@@ -31,7 +31,8 @@ var setting = regexp.MustCompile(`(?:net[./]ipv4[./])?(tcp_[a-z_0-9]+|mtu)[= ]("
 // readHints reads the commands that stand before the first connection: settings do not
 // change while a script runs.
 func readHints(s *pktdrill.Script) hints {
-	h := hints{recv: [2]int{540_000 / 2, 15 << 20}, send: [2]int{256 << 10, 4 << 20}, mtu: 1500}
+	// Linux does not search either unless told to.
+	h := hints{tcp: tcp.Config{NoPathSearch: true}, recv: [2]int{540_000 / 2, 15 << 20}, send: [2]int{256 << 10, 4 << 20}, mtu: 1500}
 	if v, ok := s.Option("mtu"); ok {
 		h.mtu = atoi(v, h.mtu)
 	}
@@ -78,6 +79,8 @@ func (h *hints) set(name string, values []string) {
 	}
 	n := atoi(values[0], -1)
 	switch name {
+	case "tcp_mtu_probing":
+		h.tcp.NoPathSearch = n == 0
 	case "tcp_timestamps":
 		h.tcp.NoTimestamps = n == 0
 	case "tcp_sack":

@@ -78,7 +78,7 @@ func lookup(i *engine.Info, name string) (int64, bool) {
 		"tcpi_bytes_acked": int64(i.OctetsAcked), "tcpi_bytes_received": int64(i.OctetsReceived),
 		"tcpi_bytes_retrans": int64(i.OctetsRetransmitted), "tcpi_segs_out": int64(i.SegmentsOut),
 		"tcpi_segs_in": int64(i.SegmentsIn), "tcpi_total_retrans": int64(i.SegmentsRetransmitted),
-		"tcpi_advmss":         int64(i.PathMSS),
+		"tcpi_advmss":         int64(i.AnnouncedMSS),
 		"tcpi_last_data_sent": i.LastSent.Milliseconds(), "tcpi_last_data_recv": i.LastReceived.Milliseconds(),
 		"tcpi_last_ack_recv": i.LastReceived.Milliseconds(), "tcpi_delivered": segments(int(i.Delivered)),
 		"tcpi_rcv_wnd":     int64(i.RecvWindow),

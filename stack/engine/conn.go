@@ -186,6 +186,7 @@ func (c *Conn) params(now mono.Time) tcp.Params {
 		ISS:      s.initialSequence(now, &c.key),
 		TSOffset: s.timestampOffset(&c.key),
 		MSS:      c.way.mss(),
+		LeastMSS: c.way.leastMSS(),
 		Seed:     s.flowSeed(now, &c.key),
 		Send:     &c.send, Recv: &c.recv,
 		SendMax: c.sendMax, RecvMax: c.recvMax,

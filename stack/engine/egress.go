@@ -176,6 +176,10 @@ func (e *Engine) output(now mono.Time, c *Conn) bool {
 // notify shows the application what has changed.
 func (e *Engine) notify(c *Conn) {
 	events := c.tcp.Events()
+	if events&tcp.PathFound != 0 {
+		events &^= tcp.PathFound
+		e.learnPath(e.now, c, c.tcp.PathMSS()+c.way.overhead())
+	}
 	before := c.Status()
 	c.publish()
 	if c.Status().SendFinished() && !before.SendFinished() {

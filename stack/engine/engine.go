@@ -107,6 +107,7 @@ type Engine struct {
 	scratch    scratch
 	cookieAt   mono.Time // when a SYN cookie was last sent
 
+	paths      paths
 	orphans    orphans
 	challenges *tcp.ChallengeLimit
 	core       tcp.Scratch

@@ -56,13 +56,14 @@ func (e *Engine) believe(now mono.Time, c *Conn, m *wire.ICMPError) {
 // which theirs is.
 var plateaus = [...]int{65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68}
 
-// tooBig lowers the path MTU of c. A router cannot raise it, nor press it below what every
+// tooBig lowers the path MTU of c, and with it of all connections to its peer. A router cannot raise it, nor press it below what every
 // path of its family carries.
 func (e *Engine) tooBig(now mono.Time, c *Conn, mtu int) {
 	w := &c.way
+	carries := c.tcp.PathMSS() + w.overhead()
 	if mtu == 0 {
 		for _, p := range plateaus {
-			if p < w.mtu {
+			if p < carries {
 				mtu = p
 				break
 			}
@@ -73,12 +74,12 @@ func (e *Engine) tooBig(now mono.Time, c *Conn, mtu int) {
 		least = pathMin6
 	}
 	mtu = max(mtu, least)
-	if mtu >= w.mtu || c.tcp.State() == tcp.StateClosed {
+	if mtu >= carries || c.tcp.State() == tcp.StateClosed {
 		return
 	}
 	e.stats.ICMPPathMTU++
-	w.mtu = mtu
-	c.tcp.SetPathMSS(now, w.mss())
+	e.learnPath(now, c, mtu)
+	e.followPath(now, c)
 }
 
 // What is the least that a path MTU is taken for. Linux's floor for IPv4 (min_pmtu) is 552:

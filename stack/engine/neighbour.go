@@ -58,7 +58,7 @@ type way struct {
 	known      bool   // header can be used
 	asked      bool   // generation and retryAt mean something
 	v6         bool
-	mtu        int
+	mtu        int // of the link: what the path carries is for the core to know
 	vlan       uint16
 	ipID       uint16
 
@@ -66,6 +66,8 @@ type way struct {
 	// is unresolved, and where no route leads back through this link.
 	fromMAC, toMAC [6]byte
 	hasMAC         bool
+
+	pathGeneration uint32 // of Engine.paths, when it was last asked
 
 	retries int       // how often the route was asked for in vain
 	retryAt mono.Time // when to ask again, or Never
@@ -78,8 +80,17 @@ const (
 	mtuMin    = 576 // assumed where a Router says less than IPv4's minimum for hosts
 )
 
-// mss is the largest payload that fits, without options.
+// mss is the largest payload that the link carries, without options.
 func (w *way) mss() int { return w.mtu - w.overhead() }
+
+// leastMSS is what every path carries: links of IPv6 have 1280 octets and more (RFC 8200,
+// section 5); for IPv4 the core knows.
+func (w *way) leastMSS() int {
+	if w.v6 {
+		return pathMin6 - overhead6
+	}
+	return 0
+}
 
 func (w *way) overhead() int {
 	if w.v6 {
@@ -99,6 +110,9 @@ func retryAfter(tries int) time.Duration {
 // seen to it that c is asked again.
 func (e *Engine) route(now mono.Time, c *Conn) bool {
 	w := &c.way
+	if w.pathGeneration != e.paths.generation && c.tcp.State() != tcp.StateClosed {
+		e.followPath(now, c)
+	}
 	generation := e.router.Generation()
 	if w.asked && w.generation == generation && now < w.retryAt {
 		return w.known
@@ -146,7 +160,7 @@ func (e *Engine) setWay(now mono.Time, c *Conn, hop *Hop) {
 	was := w.mtu
 	w.mtu = e.clampMTU(hop.MTU, was)
 	if was != 0 && w.mtu < was && c.tcp.State() != tcp.StateClosed {
-		c.tcp.SetPathMSS(now, w.mss())
+		c.tcp.SetLinkMSS(w.mss())
 	}
 }
 

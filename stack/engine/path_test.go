@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/pipe"
+	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/seq"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 	"github.com/millrace-tcp/millrace/stack/wire"
@@ -75,6 +76,84 @@ func TestPathMTU(t *testing.T) {
 	p.icmp(3, 1, 0, nxt)
 	p.icmp(3, 3, 0, nxt)
 	p.wantState(c, tcp.StateEstablished)
+}
+
+// sendFull has c send one segment as large as it may, and returns it.
+func (p *peer) sendFull(c *Conn) wire.Segment {
+	p.t.Helper()
+	p.drain()
+	c.Send().Write(make([]byte, 1460))
+	c.PostWrite()
+	p.settle()
+	s, ok := p.recv()
+	p.drain()
+	if !ok {
+		p.t.Fatal("nothing came")
+	}
+	return s
+}
+
+// drain takes what was sent and not looked at.
+func (p *peer) drain() {
+	for _, more := p.recv(); more; _, more = p.recv() {
+	}
+}
+
+// TestPathMTUByDestination: what one connection has learnt of the path serves those that are
+// open and those to come, for ten minutes. What we announce stays: the way back is another.
+func TestPathMTUByDestination(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.h.listen(80)
+	var acks []seq.Num
+	open := func(port uint16) *Conn {
+		t.Helper()
+		p.send(wire.Segment{SrcPort: port, SEQ: 1, Flags: wire.SYN, Opt: wire.Options{Has: wire.HasMSS, MSS: 1460}})
+		s := p.want(wire.SYN | wire.ACK)
+		if s.Opt.MSS != 1460 {
+			t.Errorf("announced %d, want 1460", s.Opt.MSS)
+		}
+		p.send(wire.Segment{SrcPort: port, SEQ: 2, ACK: s.SEQ + 1, Flags: wire.ACK})
+		acks = append(acks, s.SEQ+1)
+		return p.h.accepted[len(p.h.accepted)-1]
+	}
+	a, b := open(1000), open(1001)
+	p.sendFull(a)
+	p.icmp(3, 4, 1000, acks[0])
+	if s, ok := p.recv(); !ok || len(s.Payload) != 960 {
+		t.Fatalf("got %d octets, want 960 again", len(s.Payload))
+	}
+	if got := len(p.sendFull(b).Payload); got != 960 {
+		t.Errorf("another connection sent %d octets, want 960", got)
+	}
+	if got := len(p.sendFull(open(1002)).Payload); got != 960 {
+		t.Errorf("a new connection sent %d octets, want 960", got)
+	}
+	p.sleep(pathLasts)
+	p.drain()
+	if got := len(p.sendFull(open(1003)).Payload); got != 1460 {
+		t.Errorf("after ten minutes a new connection sent %d octets, want 1460", got)
+	}
+}
+
+// TestPathsBounded: there is room for so many paths; beyond, the oldest is forgotten.
+func TestPathsBounded(t *testing.T) {
+	var p paths
+	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
+	for i := range pathsMax {
+		if p.learn(mono.Time(i), addr(i), 1000) {
+			t.Fatalf("path %d had another forgotten", i)
+		}
+	}
+	before := p.generation
+	if p.learn(pathsMax, addr(3), 1200) || p.generation != before {
+		t.Error("a larger MTU of a known path is to have nobody look")
+	}
+	if !p.learn(pathsMax, addr(pathsMax), 1000) || len(p.known) != pathsMax {
+		t.Errorf("%d paths are known, want %d", len(p.known), pathsMax)
+	}
+	if p.lookup(pathsMax, addr(0)) != 0 || p.lookup(pathsMax, addr(3)) != 1200 {
+		t.Error("the oldest is not the one that was forgotten")
+	}
 }
 
 // TestUnreachable: an ICMP error ends an attempt to connect.

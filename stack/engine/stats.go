@@ -19,6 +19,7 @@ type Stats struct {
 	FramesExhausted      uint64 // output put off for want of a transmit frame
 	RoutesHeld           uint64 // output put off until the neighbour is known
 	ICMPPathMTU          uint64 // believed
+	PathMTUEvicted       uint64 // a path was forgotten early: too many are known
 	ICMPUnreachable      uint64 // believed
 	ListenOverflows      uint64 // SYN or its last ACK, but the accept queue is full
 	ListenDrops          uint64 // SYN or its last ACK dropped, for whatever reason

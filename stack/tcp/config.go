@@ -58,6 +58,9 @@ type Config struct {
 	Governor Governor
 	// NoTLP turns tail loss probes off (RFC 8985, section 7).
 	NoTLP bool
+	// NoPathSearch turns off the search for a smaller path MTU when segments of full size vanish
+	// without a word (RFC 4821). What routers say is obeyed all the same.
+	NoPathSearch bool
 	// NoFRTO turns the test of time-outs off (RFC 5682).
 	NoFRTO bool
 

@@ -36,6 +36,7 @@ type Info struct {
 	Options                    InfoOptions
 	SendScale, RecvScale       uint8
 	SendMSS, RecvMSS, PathMSS  int
+	AnnouncedMSS               int
 	RTO, DelayedACK            time.Duration
 	RTT, RTTVar, MinRTT        time.Duration
 	Cwnd, Ssthresh             int
@@ -68,7 +69,7 @@ func (c *Conn) Info(now mono.Time) Info {
 		State: c.state, Congestion: congestion.NameOf(c.alg), Recovery: c.rec.mode.String(),
 		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK, c.ecn.kind.String()},
 		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
-		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.p.MSS,
+		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.path.mss, AnnouncedMSS: c.p.MSS,
 		RTO: c.rtt.timeout(), DelayedACK: c.cfg.DelayedACK,
 		RTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.minRTT,
 		Cwnd: c.cwnd(), Ssthresh: c.flow.Ssthresh(),

@@ -133,30 +133,6 @@ func (c *Conn) SetUserTimeout(now mono.Time, d time.Duration) {
 	c.armUserTimeout(now)
 }
 
-// SetPathMSS says that the path carries segments of at most mss octets, options included.
-// What is on its way and larger is cut when it is sent again.
-func (c *Conn) SetPathMSS(now mono.Time, mss int) {
-	mss = max(mss, MinMSS)
-	c.p.MSS = min(c.p.MSS, mss) // the peer's SYN, which may be still to come, is measured by it
-	c.path.high = min(c.path.high, mss)
-	c.shrinkMSS(mss)
-}
-
-// shrinkMSS makes segments smaller. What is on its way and larger is lost.
-func (c *Conn) shrinkMSS(mss int) {
-	if mss >= c.snd.mss {
-		return
-	}
-	c.snd.mss = mss
-	c.flow.MSS = c.sendMSS()
-	for i := range c.board.len() {
-		if c.board.at(i).len() > c.sendMSS()+1 {
-			c.board.markLost(i)
-			c.board.at(i).mark &^= markNews // its size was at fault, not congestion
-		}
-	}
-}
-
 // Unreachable takes note of an ICMP error about this connection. It ends an attempt to
 // connect; later "the connection MUST NOT be aborted" (RFC 9293, section 3.9.2.2), for
 // anyone can forge it and routes recover.

@@ -61,27 +61,81 @@ func (p *path) run(until func() bool) {
 	p.t.Fatalf("no progress: %d acknowledged, MSS %d", p.next, p.Info(p.now).SendMSS)
 }
 
-// RFC 4821, section 7.7: segments of full size vanish, smaller ones pass, and no ICMP tells.
-func TestBlackHole(t *testing.T) {
-	s := server(t, tcp.Config{}, wire.Options{Has: wire.HasMSS | wire.HasSACKPermitted, MSS: 1460})
+// hole is a connection of which nothing larger than limit gets through, and nobody says so.
+func hole(t *testing.T, limit int, o wire.OptionSet) *path {
+	t.Helper()
+	s := server(t, tcp.Config{}, wire.Options{Has: wire.HasMSS | o, MSS: 1460})
 	s.out()
 	s.in(wire.ACK, 1, 0, 1)
-	p := &path{script: s, limit: 1100, have: make([]bool, 8<<20), next: 1}
-	p.run(func() bool { return s.Info(s.now).OctetsAcked > 50_000 })
-	if got := s.Info(s.now).SendMSS; got != 1024 {
-		t.Errorf("MSS = %d, want 1024", got)
+	return &path{script: s, limit: limit, have: make([]bool, 8<<20), next: 1}
+}
+
+// wantMSS: the search has come within its step of limit, and stays there without a recovery.
+func (p *path) wantMSS(limit int) {
+	p.t.Helper()
+	p.run(func() bool { return p.Info(p.now).SendMSS >= limit-32 })
+	before, acked := p.Info(p.now).FastRecoveries, p.Info(p.now).OctetsAcked
+	p.run(func() bool { return p.Info(p.now).OctetsAcked > acked+1_000_000 })
+	if got := p.Info(p.now); got.SendMSS > limit || got.FastRecoveries != before {
+		p.t.Errorf("MSS %d, %d recoveries; want at most %d and none: a probe's loss is no congestion",
+			got.SendMSS, got.FastRecoveries-before, limit)
 	}
-	if s.stats.TCPMTUPFail == 0 {
+}
+
+// RFC 4821, section 7.7: segments of full size vanish, smaller ones pass, and no ICMP tells.
+func TestBlackHole(t *testing.T) {
+	p := hole(t, 1100, wire.HasSACKPermitted)
+	p.run(func() bool { return p.Info(p.now).OctetsAcked > 5_000 })
+	if p.stats.TCPMTUPFail == 0 {
 		t.Error("the black hole was not counted")
 	}
-	// After ten minutes it searches, and finds the size to within 32 octets.
-	s.now = s.now.Add(10 * time.Minute)
+	p.wantMSS(1100)
+	if p.Events()&tcp.PathFound == 0 || p.PathMSS() > 1100 {
+		t.Errorf("the path is said to carry %d", p.PathMSS())
+	}
+	// After ten minutes it searches again.
 	p.limit = 1300
-	p.run(func() bool { return s.Info(s.now).SendMSS > 1300-32 })
-	before := s.Info(s.now).FastRecoveries
-	p.run(func() bool { return s.Info(s.now).OctetsAcked > 5_000_000 })
-	if got := s.Info(s.now); got.SendMSS > 1300 || got.FastRecoveries != before {
-		t.Errorf("MSS %d, %d recoveries; want at most 1300 and none: a probe's loss is no congestion",
-			got.SendMSS, got.FastRecoveries-before)
+	p.now = p.now.Add(10 * time.Minute)
+	p.wantMSS(1300)
+}
+
+// Section 7.2: below the base there is the default MSS, and less.
+func TestNarrowHole(t *testing.T) {
+	for _, limit := range []int{536, 300} {
+		p := hole(t, limit, wire.HasSACKPermitted)
+		p.run(func() bool { return p.Info(p.now).OctetsAcked > 5_000 })
+		p.wantMSS(limit)
+	}
+	// As small as a link may be, and no smaller.
+	p := hole(t, 100, wire.HasSACKPermitted)
+	p.send.Write(make([]byte, 100_000))
+	for p.out(); p.Info(p.now).Retransmits < 14; p.out() {
+		p.wait()
+	}
+	if got := p.Info(p.now).SendMSS; got != 256 {
+		t.Errorf("MSS = %d, want 256", got)
+	}
+}
+
+// What looked like a black hole was an outage: the size that was in use is back as soon as
+// data flows, whether the peer has SACK or not.
+func TestOutage(t *testing.T) {
+	for _, o := range []wire.OptionSet{wire.HasSACKPermitted, 0} {
+		p := hole(t, 2000, o)
+		p.run(func() bool { return p.Info(p.now).OctetsAcked > 50_000 })
+		p.limit = 0
+		p.send.Write(make([]byte, 100_000))
+		for p.out(); p.Info(p.now).Retransmits < 6; p.out() {
+			p.wait()
+		}
+		if got := p.Info(p.now).SendMSS; got != 536 {
+			t.Errorf("MSS = %d in the outage, want 536", got)
+		}
+		p.limit = 2000
+		acked := p.Info(p.now).OctetsAcked
+		p.run(func() bool { return p.Info(p.now).SendMSS == 1460 })
+		if got := p.Info(p.now).OctetsAcked - acked; got > 200_000 {
+			t.Errorf("it took %d octets to find out", got)
+		}
 	}
 }

@@ -133,7 +133,7 @@ func TestRecoveryOwner(t *testing.T) {
 func TestNoAlgorithmEndsTheBackOff(t *testing.T) {
 	for _, owns := range []bool{false, true} {
 		l := &listener{owns: owns, grabs: true}
-		s := established(t, tcp.Config{Congestion: func() congestion.Algorithm { return l }, NoTLP: true}, sackOK)
+		s := established(t, tcp.Config{Congestion: func() congestion.Algorithm { return l }, NoTLP: true, NoPathSearch: true}, sackOK)
 		s.write(20_000)
 		s.out()
 		last := time.Duration(0)

@@ -96,7 +96,8 @@ func (c *Conn) recover(now mono.Time, ack seq.Num, duplicate bool) {
 func (c *Conn) foundLost(now mono.Time, lost int, first seq.Num) {
 	c.ack.NewlyLost += lost
 	c.countLost(now, lost, false)
-	if c.rec.mode == modeFast || first.Less(c.rec.recover) || c.searchLost(now, lost, first) {
+	probe := c.searchLost(now, lost, first)
+	if probe || c.rec.mode == modeFast || first.Less(c.rec.recover) {
 		return
 	}
 	c.p.Stats.TCPSACKRecovery++
@@ -168,6 +169,9 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 		return
 	}
 	c.p.Stats.TCPRenoRecovery++
+	if c.path.out && c.path.probe.Start == c.board.first().start {
+		c.searchFailed(now)
+	}
 	c.ack.NewlyLost += c.board.first().len()
 	c.tellLost(now, c.board.first(), false)
 	c.enterFast(now, c.flightSize(0))
@@ -240,6 +244,9 @@ func (c *Conn) partialACK(now mono.Time) {
 // onRTO is the retransmission timer's expiry (RFC 6298, 5.4 to 5.7; RFC 5681, section 3.1).
 func (c *Conn) onRTO(now mono.Time) {
 	c.p.Stats.TCPTimeouts++
+	if c.path.out {
+		c.searchFailed(now)
+	}
 	c.blackHole(now)
 	c.count.timeouts++
 	flight := c.pipe()

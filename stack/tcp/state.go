@@ -100,10 +100,11 @@ type Events uint8
 
 // The events.
 const (
-	Readable Events = 1 << iota // data, or the end of the peer's data
-	Writable                    // space in the send queue
-	Open                        // the handshake is done
-	Closed                      // the connection is gone; Cause says why
+	Readable  Events = 1 << iota // data, or the end of the peer's data
+	Writable                     // space in the send queue
+	Open                         // the handshake is done
+	Closed                       // the connection is gone; Cause says why
+	PathFound                    // a search has found what the path carries: PathMSS
 )
 
 // setState is the one place where the state changes.

@@ -95,6 +95,7 @@ var engineCounters = []struct {
 	{"millrace_forwarded_in_total", "Frames that another queue handed over.", func(s *engine.Stats) uint64 { return s.ForwardedIn }},
 	{"millrace_frames_exhausted_total", "Times output waited for a transmit frame.", func(s *engine.Stats) uint64 { return s.FramesExhausted }},
 	{"millrace_routes_held_total", "Times output waited for a neighbour's address.", func(s *engine.Stats) uint64 { return s.RoutesHeld }},
+	{"millrace_path_mtu_evicted_total", "Path MTUs forgotten early because too many were known.", func(s *engine.Stats) uint64 { return s.PathMTUEvicted }},
 	{"millrace_icmp_path_mtu_total", "Believed ICMP messages about the path's MTU.", func(s *engine.Stats) uint64 { return s.ICMPPathMTU }},
 	{"millrace_icmp_unreachable_total", "Believed ICMP messages that the peer cannot be reached.", func(s *engine.Stats) uint64 { return s.ICMPUnreachable }},
 }
