@@ -72,6 +72,20 @@ func (p *Program) attach(nic netlink.Link, cfg Config) error {
 	return nil
 }
 
+// Verify has the kernel take the program, as Attach does, and attaches it to nothing.
+func Verify() error {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("loader: raise RLIMIT_MEMLOCK: %w", explain(err))
+	}
+	var p Program
+	err := p.load(Config{}.withDefaults())
+	p.objs.Close()
+	if err != nil {
+		return fmt.Errorf("loader: load the program: %w", explain(err))
+	}
+	return nil
+}
+
 // load gives the kernel the program and its maps. A kernel before 5.18 does not know the
 // flag that says a program reads packets in several buffers, and gets it without: there,
 // interfaces of large MTU cannot be attached to in native mode.

@@ -23,6 +23,9 @@ func Attach(ifindex int, cfg Config) (*Program, error) { return nil, errOS() }
 // Probe needs Linux.
 func Probe(name string) (NICInfo, error) { return NICInfo{}, errOS() }
 
+// Verify fails.
+func Verify() error { return errOS() }
+
 // MissingCapabilities returns nothing: no capability would help.
 func MissingCapabilities() []string { return nil }
 

@@ -1,0 +1,61 @@
+package doctor
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+func kernelVersion() version {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return version{release: err.Error()}
+	}
+	return parseVersion(unix.ByteSliceToString(u.Release[:]))
+}
+
+// openSocket opens an AF_XDP socket and closes it.
+func openSocket() error {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("doctor: open an AF_XDP socket: %w", err)
+	}
+	return unix.Close(fd)
+}
+
+// readInt reads a number out of the kernel's file system, -1 if there is none.
+func readInt(file string) int {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func readKnobs(name string) knobs {
+	dir := filepath.Join("/sys/class/net", name)
+	there := func(file string) bool {
+		_, err := os.Stat(filepath.Join(dir, file))
+		return err == nil
+	}
+	k := knobs{
+		deferIRQs: readInt(filepath.Join(dir, "napi_defer_hard_irqs")), groTimeout: readInt(filepath.Join(dir, "gro_flush_timeout")),
+		wireless: there("wireless") || there("phy80211"), bondMember: there("bonding_slave"), bridgePort: there("brport"),
+	}
+	if i, err := net.InterfaceByName(name); err == nil {
+		addrs, _ := i.Addrs() // none is what is said of an error too
+		for _, a := range addrs {
+			k.addresses = append(k.addresses, a.String())
+		}
+	}
+	return k
+}
