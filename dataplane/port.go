@@ -8,15 +8,35 @@ import "time"
 // a batch, so that no batch ever grows: 64 frames of 4 KiB fit a level-two cache.
 const BatchMax = 64
 
+// PiecesMax is the most frames of one packet. The kernel builds no packet of more than a page
+// and 17 fragments of one, 73,152 octets, and puts 3,840 into each chunk of 4,096: 20 chunks.
+const PiecesMax = 20
+
 // Frame is one packet buffer. It has exactly one holder at any time: the port, or the
 // worker that received or allocated it. Handing a frame over ends the right to touch Data.
+//
+// A packet that is too long for one frame lies in several that follow each other, of which
+// all but the last have More set. The first holds the headers.
 type Frame struct {
-	// Data is the packet from the first octet of its Ethernet header. Of a frame from
-	// Alloc it is the whole room there is; the holder cuts it to the packet's length
-	// before Send.
+	// Data is the packet from the first octet of its Ethernet header, or a piece of it. Of
+	// a frame from Alloc it is the whole room there is; the holder cuts it to the packet's
+	// length before Send.
 	Data []byte
+	// More says that the packet goes on in the next frame.
+	More bool
 	// Handle belongs to the port and is not changed by others.
 	Handle uint64
+}
+
+// PacketLen returns of how many frames the packet is that frames begins with. A packet that is
+// cut off is as long as what there is of it.
+func PacketLen(frames []Frame) int {
+	for i := range frames {
+		if !frames[i].More {
+			return i + 1
+		}
+	}
+	return len(frames)
 }
 
 // Port is one queue of a link. Its methods are called by one goroutine, the worker of the
@@ -27,16 +47,19 @@ type Frame struct {
 // what came from Recv goes back by Free, what came from Alloc goes back by Send or Cancel.
 type Port interface {
 	// Recv fills dst, at most BatchMax frames of it, with received frames and returns
-	// how many. The frames are the caller's until Free.
+	// how many. The frames are the caller's until Free. Packets come whole: one of several
+	// frames that dst has no room for, which PiecesMax always is, waits for the next call.
 	Recv(dst []Frame) int
 	// Free gives received frames back. A frame may have been cut; it is whole again.
 	Free(frames []Frame)
 
 	// Alloc fills dst with empty transmit frames and returns how many there were. Fewer
-	// than asked for is a normal case: the link is slower than the sender.
+	// than asked for is a normal case: the link is slower than the sender. No frame has
+	// More set.
 	Alloc(dst []Frame) int
 	// Send hands frames, in order, to the link. It takes all of them: a port never has
-	// more transmit frames than room for them. What a link loses, it counts.
+	// more transmit frames than room for them. What a link loses, it counts. A packet of
+	// several frames, at most Info.Pieces, is sent whole, by one call.
 	Send(frames []Frame)
 	// Cancel gives back allocated frames that were not needed.
 	Cancel(frames []Frame)
@@ -72,13 +95,19 @@ type Info struct {
 	FrameSize int
 	// TXFrames is how many transmit frames there are.
 	TXFrames int
+	// Pieces is the most frames of a packet that Send takes; 0 is 1.
+	Pieces int
 	// LinkLocal is set where no wire can flip a bit between the peer's checksum and this
 	// port, so that a partial checksum (pseudo-header only) is accepted: a veth pair.
 	// It is never set for hardware.
 	LinkLocal bool
 }
 
-// Stats counts since the port was opened.
+// PacketMax is the longest packet that can be sent, in octets, Ethernet header included.
+func (i Info) PacketMax() int { return i.FrameSize * max(1, i.Pieces) }
+
+// Stats counts since the port was opened. What is counted is packets, of however many
+// frames.
 type Stats struct {
 	RXFrames, RXOctets uint64
 	TXFrames, TXOctets uint64

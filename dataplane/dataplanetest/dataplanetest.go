@@ -51,6 +51,8 @@ func TestPort(t *testing.T, open Open) {
 		{"BatchIsClipped", testBatchClipped},
 		{"EmptyBatches", testEmptyBatches},
 		{"Stats", testStats},
+		{"PacketsOfSeveralFrames", testPieces},
+		{"PacketsOfSeveralFramesComeWhole", testPiecesWhole},
 		{"WaitZeroReturnsAtOnce", testWaitZero},
 		{"WaitTimesOut", testWaitTimesOut},
 		{"WakeBeforeWait", testWakeBeforeWait},

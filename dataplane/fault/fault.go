@@ -120,6 +120,7 @@ type Port struct {
 	now    func() mono.Time
 	rx, tx lane
 	nTaken int // copies received from us, not freed
+	size   int // of a transmit frame
 
 	out   batch // passed, not yet handed to inner
 	inBox batch // from inner, not yet judged
@@ -141,6 +142,7 @@ func New(inner dataplane.Port, cfg Config) (*Port, error) {
 	}
 	p := &Port{inner: inner, now: c.Now}
 	size := inner.Info().FrameSize
+	p.size = size
 	p.rx.init(c.RX, rand.NewPCG(c.Seed, 'R'), c.Room, size)
 	p.tx.init(c.TX, rand.NewPCG(c.Seed, 'T'), c.Room, size)
 	return p, nil

@@ -32,8 +32,21 @@ func TestPort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dataplanetest.TestPort(t, func(t *testing.T) (dataplane.Port, dataplane.Port) {
-				a, b := pipe.New(pipe.Config{})
+				a, b := pipe.New(pipe.Config{Pieces: dataplane.PiecesMax})
 				return wrap(t, wrap(t, a, cfg), fault.Config{}), wrap(t, b, cfg)
+			})
+		})
+	}
+}
+
+// Packets of several frames pass, at once and late, and one fault is one packet's.
+func TestLongPackets(t *testing.T) {
+	late := fault.Config{TX: fault.Direction{Delay: 50 * time.Microsecond}, RX: fault.Direction{Delay: 50 * time.Microsecond}}
+	for name, cfg := range map[string]fault.Config{"no fault": {}, "late": late} {
+		t.Run(name, func(t *testing.T) {
+			dataplanetest.TestLong(t, 65014, func(t *testing.T) (dataplane.Port, dataplane.Port) {
+				a, b := pipe.New(pipe.Config{FrameSize: 4096, Pieces: 17})
+				return wrap(t, a, cfg), wrap(t, b, cfg)
 			})
 		})
 	}

@@ -24,17 +24,24 @@ func (p *Port) Recv(dst []dataplane.Frame) int {
 	return p.judge(dst, now, n)
 }
 
-// judge passes the frames of inBox on, each followed by what became due through it.
+// judge passes the packets of inBox on, each followed by what became due through it.
 func (p *Port) judge(dst []dataplane.Frame, now mono.Time, n int) int {
 	in := &p.inBox
 	k := 0
-	for ; k < in.n && n < len(dst); k++ {
-		f := &in.frames[k]
-		if p.rx.admit(now, f.Data) {
-			dst[n] = dataplane.Frame{Data: f.Data, Handle: f.Handle << 1}
-			n++
+	for k < in.n {
+		packet := in.frames[k : k+dataplane.PacketLen(in.frames[k:in.n])]
+		if len(packet) > len(dst)-n {
+			break
+		}
+		k += len(packet)
+		if p.rx.admit(now, packet) {
+			for _, f := range packet {
+				f.Handle <<= 1
+				dst[n] = f
+				n++
+			}
 		} else {
-			p.inner.Free(in.frames[k : k+1])
+			p.inner.Free(packet)
 		}
 		n = p.recvDue(now, dst, n)
 	}
@@ -70,7 +77,8 @@ func (p *Port) Free(frames []dataplane.Frame) {
 				p.inner.Free(back.frames[:])
 				back.n = 0
 			}
-			back.frames[back.n] = dataplane.Frame{Data: frames[i].Data, Handle: h >> 1}
+			back.frames[back.n] = frames[i]
+			back.frames[back.n].Handle = h >> 1
 			back.n++
 			continue
 		}
@@ -95,14 +103,15 @@ func (p *Port) Cancel(frames []dataplane.Frame) { p.inner.Cancel(frames) }
 func (p *Port) Send(frames []dataplane.Frame) {
 	now := p.now()
 	p.sendDue(now)
-	for i := range frames {
-		f := &frames[i]
-		if p.tx.admit(now, f.Data) {
-			p.pass(*f)
+	for rest := frames; len(rest) > 0; {
+		n := dataplane.PacketLen(rest)
+		if p.tx.admit(now, rest[:n]) {
+			p.pass(rest[:n])
 		} else {
-			p.inner.Cancel(frames[i : i+1])
+			p.inner.Cancel(rest[:n])
 		}
 		p.sendDue(now)
+		rest = rest[n:]
 	}
 	p.passOn()
 }
@@ -115,26 +124,41 @@ func (p *Port) sendDue(now mono.Time) {
 		if !ok {
 			return
 		}
-		if p.out.n == len(p.out.frames) {
-			p.passOn()
-		}
-		one := p.out.frames[p.out.n : p.out.n+1]
-		if p.inner.Alloc(one) == 0 {
+		if !p.sendBox(p.tx.boxes[i].data) {
 			return
 		}
-		one[0].Data = one[0].Data[:copy(one[0].Data, p.tx.boxes[i].data)]
-		p.out.n++
 		p.tx.done()
 		p.tx.unpack(i)
 	}
 }
 
-func (p *Port) pass(f dataplane.Frame) {
-	if p.out.n == len(p.out.frames) {
+// sendBox sends a copy of data, if there are as many transmit frames as it takes.
+func (p *Port) sendBox(data []byte) bool {
+	need := max(1, (len(data)+p.size-1)/p.size)
+	if p.out.n+need > len(p.out.frames) {
 		p.passOn()
 	}
-	p.out.frames[p.out.n] = f
-	p.out.n++
+	frames := p.out.frames[p.out.n : p.out.n+need]
+	if got := p.inner.Alloc(frames); got < need {
+		p.inner.Cancel(frames[:got])
+		return false
+	}
+	for i := range frames {
+		f := &frames[i]
+		n := copy(f.Data, data)
+		f.Data, data = f.Data[:n], data[n:]
+		f.More = i < need-1
+	}
+	p.out.n += need
+	return true
+}
+
+// pass lets a packet go on to the wrapped port.
+func (p *Port) pass(frames []dataplane.Frame) {
+	if p.out.n+len(frames) > len(p.out.frames) {
+		p.passOn()
+	}
+	p.out.n += copy(p.out.frames[p.out.n:], frames)
 }
 
 // passOn hands the frames that passed to the wrapped port.

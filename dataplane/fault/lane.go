@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 )
 
@@ -26,7 +27,7 @@ type lane struct {
 	count counters
 }
 
-// box is a copy of a frame.
+// box is a copy of a packet, in one piece.
 type box struct {
 	data  []byte
 	after uint64    // held: goes when lane.steps gets here
@@ -36,7 +37,7 @@ type box struct {
 }
 
 // init makes a lane with room boxes of size octets, if any fault of cfg needs boxes. A
-// longer frame makes its box grow.
+// longer packet makes its box grow.
 func (l *lane) init(cfg Direction, src rand.Source, room, size int) {
 	l.cfg, l.rand = cfg, rand.New(src)
 	if cfg.Duplicate == 0 && cfg.Reorder == 0 && cfg.Delay == 0 && cfg.Jitter == 0 {
@@ -59,23 +60,23 @@ func (l *lane) init(cfg Direction, src rand.Source, room, size int) {
 // fault that is off does not change the others.
 func (l *lane) chance(p float64) bool { return p > 0 && l.rand.Float64() < p }
 
-// admit judges a frame, which it may change. True: it goes on at once. False: it was lost,
-// or copied into a box, and the caller gives it back.
-func (l *lane) admit(now mono.Time, data []byte) bool {
+// admit judges the packet in frames, which it may change. True: it goes on at once. False: it
+// was lost, or copied into a box, and the caller gives it back.
+func (l *lane) admit(now mono.Time, frames []dataplane.Frame) bool {
 	if l.lost() {
 		return false
 	}
 	if l.chance(l.cfg.Duplicate) {
-		if i, ok := l.pack(data); ok {
+		if i, ok := l.pack(frames); ok {
 			l.count.duplicated.Add(1)
 			l.delay(now, i)
 		}
 	}
 	if l.chance(l.cfg.Corrupt) {
-		l.corrupt(data)
+		l.corrupt(frames)
 	}
 	if l.chance(l.cfg.Reorder) {
-		if i, ok := l.pack(data); ok {
+		if i, ok := l.pack(frames); ok {
 			l.count.reordered.Add(1)
 			l.boxes[i].after = l.steps + uint64(l.cfg.ReorderBy)
 			l.boxes[i].due = now.Add(l.cfg.ReorderMax)
@@ -85,7 +86,7 @@ func (l *lane) admit(now mono.Time, data []byte) bool {
 	}
 	l.steps++
 	if l.cfg.Delay > 0 || l.cfg.Jitter > 0 {
-		if i, ok := l.pack(data); ok {
+		if i, ok := l.pack(frames); ok {
 			l.delay(now, i)
 		}
 		return false
@@ -119,25 +120,40 @@ func (l *lane) lost() bool {
 }
 
 // corrupt flips one bit after the Ethernet header, if there is anything.
-func (l *lane) corrupt(data []byte) {
+func (l *lane) corrupt(frames []dataplane.Frame) {
 	const header = 14
-	if len(data) <= header {
+	size := 0
+	for i := range frames {
+		size += len(frames[i].Data)
+	}
+	if size <= header {
 		return
 	}
-	bit := l.rand.IntN(8 * (len(data) - header))
-	data[header+bit/8] ^= 1 << (bit % 8)
+	bit := l.rand.IntN(8 * (size - header))
+	at := header + bit/8
+	for i := range frames {
+		if data := frames[i].Data; at < len(data) {
+			data[at] ^= 1 << (bit % 8)
+			break
+		}
+		at -= len(frames[i].Data)
+	}
 	l.count.corrupted.Add(1)
 }
 
-// pack copies a frame into an idle box.
-func (l *lane) pack(data []byte) (uint32, bool) {
+// pack copies a packet into an idle box.
+func (l *lane) pack(frames []dataplane.Frame) (uint32, bool) {
 	if len(l.idle) == 0 {
 		l.count.overflowed.Add(1)
 		return 0, false
 	}
 	i := l.idle[len(l.idle)-1]
 	l.idle = l.idle[:len(l.idle)-1]
-	l.boxes[i].data = append(l.boxes[i].data[:0], data...)
+	b := l.boxes[i].data[:0]
+	for j := range frames {
+		b = append(b, frames[j].Data...)
+	}
+	l.boxes[i].data = b
 	return i, true
 }
 

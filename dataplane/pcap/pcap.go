@@ -23,7 +23,7 @@ import (
 
 // Limits of a Config.
 const (
-	queueMin = 64 << 10 // a frame of the largest size that a port may have, and a little
+	queueMin = 128 << 10 // a packet of dataplane.PiecesMax frames of 4 KiB, and a little
 	queueMax = 1 << 30
 	snapMax  = queueMin - recordHeader
 )
@@ -31,9 +31,9 @@ const (
 // Config says how to capture. The zero value is the documented default.
 type Config struct {
 	// Queue is the size, in octets, of what waits for the writer, rounded up to a power
-	// of two, at least 64 KiB. Default 8 MiB: 50 ms at line rate of 1 Gbit/s, both ways.
+	// of two, at least 128 KiB. Default 8 MiB: 50 ms at line rate of 1 Gbit/s, both ways.
 	Queue int
-	// SnapLen is the most octets kept of a frame. Default: all.
+	// SnapLen is the most octets kept of a packet. Default: all.
 	SnapLen int
 	// Now is the clock of the time stamps. Default: time.Now.
 	Now func() time.Time
@@ -103,7 +103,7 @@ func New(inner dataplane.Port, w io.Writer, cfg Config) (*Port, error) {
 	return p, nil
 }
 
-// Captured returns how many frames were put into the queue, and how many found no room
+// Captured returns how many packets were put into the queue, and how many found no room
 // there. Any goroutine may call it.
 func (p *Port) Captured() (queued, missed uint64) {
 	return p.queue.queued.Load(), p.queue.missed.Load()
@@ -122,21 +122,25 @@ func (p *Port) Send(frames []dataplane.Frame) {
 	p.inner.Send(frames)
 }
 
-// record copies a batch of frames into the queue, with one time stamp for all: that is
+// record copies a batch of packets into the queue, with one time stamp for all: that is
 // when the worker had them.
 func (p *Port) record(frames []dataplane.Frame, dir direction) {
 	if len(frames) == 0 {
 		return
 	}
 	now := p.cfg.Now().UnixNano()
-	for i := range frames {
-		data := frames[i].Data
+	for len(frames) > 0 {
+		n, size := dataplane.PacketLen(frames), 0
+		for i := range n {
+			size += len(frames[i].Data)
+		}
 		p.queue.put(record{
 			time:     now,
-			length:   uint32(len(data)),
-			captured: uint32(min(len(data), p.cfg.SnapLen)),
+			length:   uint32(size),
+			captured: uint32(min(size, p.cfg.SnapLen)),
 			dir:      dir,
-		}, data)
+		}, frames[:n])
+		frames = frames[n:]
 	}
 	p.queue.publish()
 }

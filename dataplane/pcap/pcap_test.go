@@ -31,7 +31,7 @@ func wrap(t testing.TB, p dataplane.Port, w io.Writer, cfg pcap.Config) *pcap.Po
 
 func TestPort(t *testing.T) {
 	dataplanetest.TestPort(t, func(t *testing.T) (dataplane.Port, dataplane.Port) {
-		a, b := pipe.New(pipe.Config{})
+		a, b := pipe.New(pipe.Config{Pieces: 8})
 		return wrap(t, a, io.Discard, pcap.Config{}), wrap(t, b, io.Discard, pcap.Config{SnapLen: 64})
 	})
 }
@@ -146,7 +146,7 @@ func TestSlowWriterNeverBlocks(t *testing.T) {
 	open := make(chan struct{})
 	file := &gated{open: open}
 	a, b := pipe.New(pipe.Config{})
-	c := wrap(t, a, file, pcap.Config{Queue: 64 << 10})
+	c := wrap(t, a, file, pcap.Config{Queue: 128 << 10})
 	const frames = 2000
 	for n := range frames {
 		send(t, c, n, 1514)

@@ -3,6 +3,8 @@ package pcap
 import (
 	"encoding/binary"
 	"sync/atomic"
+
+	"github.com/millrace-tcp/millrace/dataplane"
 )
 
 // direction is which way a frame went.
@@ -49,8 +51,8 @@ func newQueue(size int) *queue {
 	return &queue{buf: make([]byte, size), mask: uint64(size - 1), gate: make(chan struct{}, 1)}
 }
 
-// put appends a frame, of which it copies r.captured octets, if there is room.
-func (q *queue) put(r record, data []byte) {
+// put appends a packet, of which it copies r.captured octets, if there is room.
+func (q *queue) put(r record, frames []dataplane.Frame) {
 	need := uint64(recordHeader + r.captured)
 	if q.at+need-q.room > uint64(len(q.buf)) {
 		q.room = q.tail.Load()
@@ -68,7 +70,12 @@ func (q *queue) put(r record, data []byte) {
 	binary.NativeEndian.PutUint32(b[20:], q.missing)
 	q.missing = 0
 	q.copyIn(b[:])
-	q.copyIn(data[:r.captured])
+	left := int(r.captured)
+	for i := range frames {
+		n := min(left, len(frames[i].Data))
+		q.copyIn(frames[i].Data[:n])
+		left -= n
+	}
 	q.queued.Add(1)
 }
 

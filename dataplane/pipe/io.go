@@ -9,25 +9,34 @@ func (p *Port) Recv(dst []dataplane.Frame) int {
 	}
 	dst = dst[:min(len(dst), dataplane.BatchMax)]
 	from, size := p.peer, p.info.FrameSize
-	n, octets := 0, 0
+	n, packets, octets, inside := 0, 0, 0, false
 	for n < len(dst) {
 		e, ok := p.in.get()
 		if !ok {
 			break
 		}
-		start := int(e.index) * size
+		if e.length&moreBit != 0 && !inside && !p.in.whole(len(dst)-n-1) {
+			p.in.getAt-- // the packet has no room here
+			break
+		}
+		inside = e.length&moreBit != 0
+		start, length := int(e.index)*size, int(e.length&^moreBit)
 		dst[n] = dataplane.Frame{
-			Data:   from.mem[start : start+int(e.length) : start+size],
+			Data:   from.mem[start : start+length : start+size],
 			Handle: uint64(e.index),
+			More:   inside,
 		}
 		from.state[e.index] = received
-		octets += int(e.length)
+		octets += length
 		n++
+		if !inside {
+			packets++
+		}
 	}
 	if n > 0 {
 		p.in.publishGet()
 		p.nTaken += n
-		p.stats.rxFrames.Add(uint64(n))
+		p.stats.rxFrames.Add(uint64(packets))
 		p.stats.rxOctets.Add(uint64(octets))
 	}
 	return n
@@ -104,8 +113,39 @@ func (p *Port) Send(frames []dataplane.Frame) {
 	if len(frames) == 0 {
 		return
 	}
-	to, dead := p.peer, p.peer.closed.Load() || p.closed.Load()
-	sent, octets, full := 0, 0, 0
+	dead := p.peer.closed.Load() || p.closed.Load()
+	sent, lost, octets := 0, 0, 0
+	for rest := frames; len(rest) > 0; {
+		n := dataplane.PacketLen(rest)
+		if rest[n-1].More || n > p.info.Pieces {
+			panic("BUG: pipe: sent a part of a packet, or one of too many frames")
+		}
+		if !dead && p.peer.in.room(uint32(n)) {
+			octets += p.post(rest[:n])
+			sent++
+		} else {
+			p.recycle(rest[:n])
+			lost++
+		}
+		rest = rest[n:]
+	}
+	p.nLent -= len(frames)
+	p.peer.in.publishPut()
+	p.stats.txFrames.Add(uint64(sent))
+	p.stats.txOctets.Add(uint64(octets))
+	switch {
+	case lost == 0:
+	case dead:
+		p.stats.txDropped.Add(uint64(lost))
+	default:
+		p.stats.txFrames.Add(uint64(lost))
+		p.peer.stats.rxDropped.Add(uint64(lost))
+	}
+}
+
+// post puts the frames of one packet, for which there is room, on the way to the peer, and
+// returns its length.
+func (p *Port) post(frames []dataplane.Frame) (octets int) {
 	for i := range frames {
 		f := &frames[i]
 		index := p.giveBack(f)
@@ -113,36 +153,28 @@ func (p *Port) Send(frames []dataplane.Frame) {
 		if length > p.info.FrameSize {
 			panic("BUG: pipe: sent a frame longer than its room")
 		}
-		if !dead {
-			p.state[index] = inFlight
-			if to.in.put(entry{index, uint32(length)}) {
-				sent++
-				octets += length
-				continue
-			}
-			full++
+		e := entry{index, uint32(length)}
+		if f.More {
+			e.length |= moreBit
 		}
-		p.state[index] = atHome
-		p.free = append(p.free, index)
+		p.state[index] = inFlight
+		p.peer.in.put(e)
+		octets += length
 	}
-	p.nLent -= len(frames)
-	to.in.publishPut()
-	switch {
-	case dead:
-		p.stats.txDropped.Add(uint64(len(frames)))
-	case full > 0:
-		to.stats.rxDropped.Add(uint64(full))
-	}
-	p.stats.txFrames.Add(uint64(sent + full))
-	p.stats.txOctets.Add(uint64(octets))
+	return octets
 }
 
-// Cancel takes allocated frames back.
-func (p *Port) Cancel(frames []dataplane.Frame) {
+// recycle puts frames that the worker had on the free list.
+func (p *Port) recycle(frames []dataplane.Frame) {
 	for i := range frames {
 		index := p.giveBack(&frames[i])
 		p.state[index] = atHome
 		p.free = append(p.free, index)
 	}
+}
+
+// Cancel takes allocated frames back.
+func (p *Port) Cancel(frames []dataplane.Frame) {
+	p.recycle(frames)
 	p.nLent -= len(frames)
 }

@@ -31,6 +31,8 @@ type Config struct {
 	// dropped and counted at the receiver. Default: Frames, so that nothing is ever
 	// dropped, and a slow receiver makes the sender's Alloc run dry instead.
 	Queue int
+	// Pieces is the most frames of a packet, from 1 to dataplane.PiecesMax. Default 1.
+	Pieces int
 	// LinkLocal is passed on in Info.
 	LinkLocal bool
 }
@@ -48,6 +50,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Frames < 1 || c.Frames > framesMax {
 		return c, fmt.Errorf("pipe: config: Frames %d is not in [1, %d]", c.Frames, framesMax)
 	}
+	if c.Pieces < 0 || c.Pieces > dataplane.PiecesMax {
+		return c, fmt.Errorf("pipe: config: Pieces %d is not in [1, %d]", c.Pieces, dataplane.PiecesMax)
+	}
+	c.Pieces = max(1, c.Pieces)
 	c.Frames = 1 << bits.Len(uint(c.Frames-1))
 	if c.Queue == 0 || c.Queue > c.Frames {
 		c.Queue = c.Frames
@@ -115,6 +121,7 @@ func newPort(name string, c Config) *Port {
 			Name:      name,
 			FrameSize: c.FrameSize,
 			TXFrames:  c.Frames,
+			Pieces:    c.Pieces,
 			LinkLocal: c.LinkLocal,
 		},
 		free:  make([]uint32, c.Frames),

@@ -9,6 +9,12 @@ import (
 	"github.com/millrace-tcp/millrace/dataplane/pipe"
 )
 
+func TestLongPackets(t *testing.T) {
+	dataplanetest.TestLong(t, 65549, func(*testing.T) (a, b dataplane.Port) {
+		return pipe.New(pipe.Config{FrameSize: 4096, Pieces: 17})
+	})
+}
+
 func TestPort(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -16,6 +22,7 @@ func TestPort(t *testing.T) {
 	}{
 		{"default", pipe.Config{}},
 		{"64 KiB frames", pipe.Config{FrameSize: 64 << 10, Frames: 100}},
+		{"packets of several frames", pipe.Config{FrameSize: 4096, Pieces: 17}},
 		{"many frames", pipe.Config{FrameSize: 4096, Frames: 4096, Queue: 1000}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

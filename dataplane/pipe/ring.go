@@ -2,8 +2,11 @@ package pipe
 
 import "sync/atomic"
 
-// entry is a frame of a known owner: its index there, and the length of its packet.
+// entry is a frame of a known owner: its index there, and its length. The packet goes on in the
+// next entry if moreBit is set in that.
 type entry struct{ index, length uint32 }
+
+const moreBit = 1 << 31
 
 // cacheLine keeps what two cores write on different lines; 128 because x86 fetches pairs.
 const cacheLine = 128
@@ -37,17 +40,18 @@ func (r *ring) init(size, limit int) {
 	r.limit = uint32(limit)
 }
 
-// put appends e and says whether there was room.
-func (r *ring) put(e entry) bool {
-	if r.putAt-r.seenTaken >= r.limit {
+// room says whether n entries can be put.
+func (r *ring) room(n uint32) bool {
+	if r.putAt-r.seenTaken+n > r.limit {
 		r.seenTaken = r.taken.Load()
-		if r.putAt-r.seenTaken >= r.limit {
-			return false
-		}
 	}
+	return r.putAt-r.seenTaken+n <= r.limit
+}
+
+// put appends e, for which there is room.
+func (r *ring) put(e entry) {
 	r.entries[r.putAt&r.mask] = e
 	r.putAt++
-	return true
 }
 
 func (r *ring) publishPut() { r.ready.Store(r.putAt) }
@@ -63,6 +67,16 @@ func (r *ring) get() (entry, bool) {
 	e := r.entries[r.getAt&r.mask]
 	r.getAt++
 	return e, true
+}
+
+// whole says whether the oldest packet is of at most n entries. One is published.
+func (r *ring) whole(n int) bool {
+	for i := range uint32(n) {
+		if r.entries[(r.getAt+i)&r.mask].length&moreBit == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *ring) publishGet() { r.taken.Store(r.getAt) }

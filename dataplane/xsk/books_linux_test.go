@@ -148,29 +148,171 @@ func TestInvalidDescriptors(t *testing.T) {
 	k.wantBooks("after five lies")
 }
 
-// "XDP_PKT_CONTD": the packet continues in the next descriptor. It is dropped whole,
-// counted once, and all its frames are back on the fill ring.
-// https://docs.kernel.org/networking/af_xdp.html#multi-buffer-support
-func TestPacketOfSeveralDescriptorsIsDropped(t *testing.T) {
-	k := newKernel(t, 0)
-	k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 100})
-	for range 2 {
-		k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 2048, Options: unix.XDP_PKT_CONTD})
+// chain delivers a packet of n pieces of size octets; the last has XDP_PKT_CONTD if cut.
+func (k *kernel) chain(n int, size uint32, cut bool) {
+	for i := range n {
+		d := unix.XDPDesc{Addr: k.fillAddr(), Len: size}
+		if i < n-1 || cut {
+			d.Options = unix.XDP_PKT_CONTD
+		}
+		k.deliver(d)
 	}
-	k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 10})
-	k.deliver(unix.XDPDesc{Addr: k.fillAddr(), Len: 200})
-	n := k.Recv(k.batch[:])
-	if n != 2 || len(k.batch[0].Data) != 100 || len(k.batch[1].Data) != 200 {
-		t.Fatalf("got %d frames, want the two whole ones", n)
+}
+
+// wantPackets receives with room for room frames, and wants packets of so many pieces.
+func (k *kernel) wantPackets(room int, pieces ...int) {
+	k.t.Helper()
+	n := k.Recv(k.batch[:room])
+	at := 0
+	for _, want := range pieces {
+		for i := range want {
+			if at == n || k.batch[at].More != (i < want-1) {
+				k.t.Fatalf("got %d frames, want packets of %v", n, pieces)
+			}
+			at++
+		}
 	}
-	if got := k.stats.rxInvalid.Load(); got != 1 {
-		t.Errorf("RXInvalid = %d, want 1", got)
+	if at != n {
+		k.t.Fatalf("got %d frames, want packets of %v", n, pieces)
 	}
 	k.Free(k.batch[:n])
-	k.wantBooks("after a packet of three")
-	for range k.cfg.RXFrames {
-		k.fillAddr() // All of them are there.
+}
+
+// "XDP_PKT_CONTD": the packet continues in the next descriptor. It is received whole, and
+// counted once. https://docs.kernel.org/networking/af_xdp.html#multi-buffer-support
+func TestPacketOfSeveralDescriptors(t *testing.T) {
+	k := newKernel(t, 0)
+	k.chain(1, 100, false)
+	k.chain(3, 1000, false)
+	k.chain(dataplane.PiecesMax, 7, false)
+	k.wantPackets(len(k.batch), 1, 3, dataplane.PiecesMax)
+	if s := &k.stats; s.rxFrames.Load() != 3 || s.rxOctets.Load() != 100+3000+7*dataplane.PiecesMax {
+		t.Errorf("counted %d packets of %d octets", s.rxFrames.Load(), s.rxOctets.Load())
 	}
+	k.wantBooks("after packets of several")
+}
+
+// A packet whose end has not come, or that the caller has no room for, waits, and does not keep
+// the ring from being read: Wait would not sleep.
+func TestPacketWaitsForItsEnd(t *testing.T) {
+	k := newKernel(t, 0)
+	k.chain(2, 10, true)
+	k.wantPackets(len(k.batch))
+	if !k.sock.rx.empty() {
+		t.Error("the pieces stay on the ring")
+	}
+	k.chain(1, 10, true)
+	k.wantPackets(len(k.batch))
+	k.chain(1, 10, false)
+	k.wantPackets(3) // no room
+	k.wantPackets(4, 4)
+	k.chain(1, 10, false)
+	k.chain(5, 10, false)
+	k.wantPackets(4, 1)
+	k.wantPackets(len(k.batch), 5)
+	k.chain(3, 10, true) // Its end never comes: the frames are accounted for at the end.
+	k.wantPackets(len(k.batch))
+	k.wantBooks("with a packet begun")
+}
+
+// A packet of too many pieces, or with a piece that is not to be believed, is dropped whole and
+// counted once, and all its frames are back on the fill ring.
+func TestBadPacketOfSeveralDescriptors(t *testing.T) {
+	bad := func(k *kernel, d unix.XDPDesc) {
+		k.chain(2, 10, true)
+		k.deliver(d)
+		k.chain(2, 10, false)
+	}
+	for name, send := range map[string]func(k *kernel){
+		"too many":        func(k *kernel) { k.chain(dataplane.PiecesMax+1, 10, false) },
+		"far too many":    func(k *kernel) { k.chain(50, 10, false) },
+		"a stray address": func(k *kernel) { bad(k, unix.XDPDesc{Addr: ^uint64(0), Options: unix.XDP_PKT_CONTD}) },
+		"too long": func(k *kernel) {
+			bad(k, unix.XDPDesc{Addr: k.fillAddr(), Len: 5000, Options: unix.XDP_PKT_CONTD})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKernel(t, 0)
+			send(k)
+			k.chain(2, 20, false)
+			k.wantPackets(len(k.batch), 2)
+			if got := k.stats.rxInvalid.Load(); got != 1 {
+				t.Errorf("RXInvalid = %d, want 1", got)
+			}
+			k.wantBooks("after a bad packet")
+			for range k.cfg.RXFrames {
+				k.fillAddr() // All of them are there.
+			}
+		})
+	}
+}
+
+// FuzzReceive: whatever descriptors come, no frame is lost or found, and no packet is torn.
+func FuzzReceive(f *testing.F) {
+	f.Add([]byte{0x01, 0x81, 0x01, 0xc0, 0x42, 0x00})
+	f.Fuzz(func(t *testing.T, orders []byte) {
+		k := newKernel(t, 0)
+		for _, o := range orders {
+			waiting := k.sock.rx.producer.Load() - k.sock.rx.consumer.Load()
+			if o&2 != 0 || waiting == k.sock.rx.mask+1 { // receive, and free what came
+				n := k.Recv(k.batch[:1+int(o>>2)])
+				if n > 0 && k.batch[n-1].More {
+					t.Fatalf("the last packet of %d frames is torn", n)
+				}
+				k.Free(k.batch[:n])
+				continue
+			}
+			d := unix.XDPDesc{Len: uint32(o>>2&7) * 400, Options: uint32(o & unix.XDP_PKT_CONTD)}
+			if o&0xe0 == 0xe0 || k.sock.fill.unread() == 0 {
+				d.Addr = 1<<40 | uint64(o)
+			} else {
+				d.Addr = k.fillAddr() + 256
+			}
+			k.deliver(d)
+		}
+		for n := 1; n > 0; {
+			n = k.Recv(k.batch[:])
+			k.Free(k.batch[:n])
+		}
+		k.sock.fill.publish()
+		k.wantBooks("after the fuzzer")
+	})
+}
+
+// A packet of several frames is sent as one, and what the kernel would choke on is not sent.
+func TestSendPacketOfSeveralFrames(t *testing.T) {
+	k := newKernel(t, 0)
+	k.info.Pieces = 3
+	send := func(sizes ...int) {
+		n := k.Alloc(k.batch[:len(sizes)])
+		for i := range n {
+			k.batch[i].Data = k.batch[i].Data[:sizes[i]]
+			k.batch[i].More = i < n-1
+		}
+		k.Send(k.batch[:n])
+	}
+	send(2048, 2048, 5)
+	for _, want := range []unix.XDPDesc{
+		{Len: 2048, Options: unix.XDP_PKT_CONTD}, {Len: 2048, Options: unix.XDP_PKT_CONTD}, {Len: 5},
+	} {
+		d := k.transmit()
+		if d.Len != want.Len || d.Options != want.Options {
+			t.Errorf("sent %+v, want %+v", d, want)
+		}
+		k.complete(d.Addr)
+	}
+	send(2048, 0, 5)
+	send(13, 2048)
+	if k.sock.tx.unread() != 0 || k.stats.txDropped.Load() != 2 {
+		t.Errorf("%d frames were sent, %d packets dropped, want 0 and 2", k.sock.tx.unread(), k.stats.txDropped.Load())
+	}
+	k.wantBooks("after packets of several frames")
+	defer func() {
+		if recover() == nil {
+			t.Error("a packet of more frames than the port takes was sent")
+		}
+	}()
+	send(60, 60, 60, 60)
 }
 
 // A completion that names no frame on its way is counted; the frame that it should have

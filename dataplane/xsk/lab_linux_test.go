@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace-tcp/millrace/dataplane/xsk"
 	"github.com/millrace-tcp/millrace/internal/lab"
@@ -31,6 +32,7 @@ func redirect(xsks *ebpf.Map) *ebpf.ProgramSpec {
 	const pass = 2 // XDP_PASS, also where no socket is
 	return &ebpf.ProgramSpec{
 		Type:    ebpf.XDP,
+		Flags:   unix.BPF_F_XDP_HAS_FRAGS,
 		License: "Apache-2.0",
 		Instructions: asm.Instructions{
 			asm.Mov.Reg(asm.R6, asm.R1),
@@ -112,8 +114,13 @@ type bench struct {
 
 func newBench(t testing.TB, mode link.XDPAttachFlags) *bench {
 	t.Helper()
+	return newBenchOf(t, mode, lab.Config{})
+}
+
+func newBenchOf(t testing.TB, mode link.XDPAttachFlags, cfg lab.Config) *bench {
+	t.Helper()
 	testutil.Privileged(t)
-	l := lab.ForTest(t, lab.Config{})
+	l := lab.ForTest(t, cfg)
 	return &bench{l, attach(t, l.A, mode), attach(t, l.B, mode)}
 }
 

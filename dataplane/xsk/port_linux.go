@@ -38,7 +38,7 @@ type Port struct {
 	nTaken  int      // received, not freed
 	nLent   int      // allocated, neither sent nor cancelled
 	nBogus  uint32   // descriptors received that named no frame of ours
-	chained bool     // inside a packet of several descriptors, which is dropped
+	begun   begun    // pieces received, whose packet has not come to its end
 	txOwed  bool     // the kernel may not have read the transmit ring to its end
 	starved bool     // Alloc ran dry since the last Wait
 
@@ -59,17 +59,7 @@ func Open(cfg Config) (*Port, error) {
 	if cfg, err = cfg.withDefaults(hardware, mtu); err != nil {
 		return nil, err
 	}
-	var s *socket
-	var refused error // why there is no zero-copy
-	if cfg.Mode != Copy {
-		// Without a flag the kernel would fall back to copy mode and not say so.
-		s, refused = openSocket(&cfg, unix.XDP_ZEROCOPY)
-	}
-	if s == nil && cfg.Mode != ZeroCopy {
-		s, err = openSocket(&cfg, unix.XDP_COPY)
-	} else {
-		err = refused
-	}
+	s, err := openMode(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("xsk: open %s/%d: %w", cfg.IfName, cfg.Queue, err)
 	}
@@ -79,6 +69,27 @@ func Open(cfg Config) (*Port, error) {
 		return nil, fmt.Errorf("xsk: open %s/%d: %w", cfg.IfName, cfg.Queue, err)
 	}
 	return p, nil
+}
+
+// openMode opens a socket in the best mode that cfg asks for and the kernel grants.
+func openMode(cfg *Config) (s *socket, err error) {
+	if cfg.Mode != Copy {
+		// Without a flag the kernel would fall back to copy mode and not say so.
+		if s, err = openPieces(cfg, unix.XDP_ZEROCOPY); err == nil || cfg.Mode == ZeroCopy {
+			return s, err
+		}
+	}
+	return openPieces(cfg, unix.XDP_COPY)
+}
+
+// openPieces opens a socket for packets of several frames, or, where the kernel (before 6.6) or
+// the driver does not know them, for those of one.
+func openPieces(cfg *Config, flags uint16) (*socket, error) {
+	s, err := openSocket(cfg, flags|unix.XDP_USE_SG)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		s, err = openSocket(cfg, flags)
+	}
+	return s, err
 }
 
 func newPort(cfg Config, s *socket) (*Port, error) {
@@ -103,6 +114,7 @@ func deal(cfg Config, s *socket) *Port {
 			Queue:     cfg.Queue,
 			FrameSize: cfg.FrameSize,
 			TXFrames:  cfg.TXFrames,
+			Pieces:    s.pieces,
 			LinkLocal: cfg.LinkLocal,
 		},
 		sock:   s,
@@ -164,6 +176,10 @@ func (p *Port) Close() error {
 func (p *Port) missing() error {
 	s := p.sock
 	p.collect()
+	for _, f := range p.begun.frames[:p.begun.n] {
+		p.refill(uint32(f.Handle >> p.shift))
+	}
+	p.begun.n = 0
 	rx := p.cfg.RXFrames - int(s.fill.prod-(s.rx.cons-p.nBogus))
 	tx := p.cfg.TXFrames - len(p.txFree) - int(s.tx.prod-s.comp.cons)
 	if rx != 0 || tx != 0 {

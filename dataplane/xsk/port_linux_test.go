@@ -2,6 +2,7 @@ package xsk_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/dataplanetest"
 	"github.com/millrace-tcp/millrace/dataplane/xsk"
+	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/internal/testutil"
 )
 
@@ -32,6 +34,21 @@ func TestPort(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Packets of a large MTU, in as many frames as it takes.
+func TestLongPackets(t *testing.T) {
+	for _, m := range modes {
+		for _, mtu := range []int{3498, 9000, 65000, 65535} {
+			t.Run(fmt.Sprintf("%s/%d", m.name, mtu), func(t *testing.T) {
+				b := newBenchOf(t, m.flag, lab.Config{MTU: mtu})
+				dataplanetest.TestLong(t, mtu+14, func(t *testing.T) (dataplane.Port, dataplane.Port) {
+					pa, pb := b.ports(t, xsk.Config{})
+					return pa, pb
+				})
+			})
+		}
+	}
 }
 
 // veth has no zero-copy: Auto takes copy mode and says so, ZeroCopy is refused.

@@ -25,6 +25,7 @@ const (
 type socket struct {
 	fd       int
 	zeroCopy bool
+	pieces   int // the most frames of a packet that can be sent
 	fill     addrRing
 	comp     addrRing
 	rx, tx   descRing
@@ -58,10 +59,26 @@ func openSocket(cfg *Config, flags uint16) (s *socket, err error) {
 		return s, fmt.Errorf("ask what was granted: %w", err)
 	}
 	s.zeroCopy = opts&unix.XDP_OPTIONS_ZEROCOPY != 0
+	s.pieces = pieces(cfg, flags)
 	if flags&unix.XDP_ZEROCOPY != 0 && !s.zeroCopy {
 		return s, fmt.Errorf("zero-copy bind: granted copy mode: %w", unix.EOPNOTSUPP)
 	}
 	return s, nil
+}
+
+// copyPieces is how many frames the kernel makes one packet of in copy mode: the first goes into
+// the head of an skb, each other one is one of its 17 fragments.
+const copyPieces = 17
+
+// pieces is how many frames a packet to send may have, of a socket that was bound with flags.
+func pieces(cfg *Config, flags uint16) int {
+	switch {
+	case flags&unix.XDP_USE_SG == 0:
+		return 1
+	case flags&unix.XDP_ZEROCOPY != 0:
+		return min(max(1, cfg.ZeroCopyPieces), copyPieces)
+	}
+	return copyPieces
 }
 
 // allocate maps the frame memory and has the kernel make the rings.

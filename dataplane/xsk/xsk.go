@@ -62,9 +62,16 @@ type Config struct {
 	Queue int
 
 	// FrameSize is the size of a chunk of frame memory: 2048 or 4096. Default: 4096 where
-	// the MTU needs it, and wherever zero-copy on hardware might be granted, because igb
-	// takes 2048 and then splits every frame over 1024 octets in two, without a sign.
+	// the MTU needs it or Aggregates is set, and wherever zero-copy on hardware might be
+	// granted, because igb takes 2048 and then splits every frame over 1024 octets in two,
+	// without a sign.
 	FrameSize int
+	// Aggregates says that packets larger than the MTU may arrive, whole or joined by the
+	// kernel, as they do in generic XDP.
+	Aggregates bool
+	// ZeroCopyPieces is how many frames of one packet the driver sends in zero-copy mode, as
+	// netlink tells (zc-max-segs); 0 is 1.
+	ZeroCopyPieces int
 	// RXRing and TXRing are the sizes of the socket's receive and transmit rings, powers
 	// of two from 64 to 32768. Default 4096 and 1024.
 	RXRing, TXRing int
@@ -100,7 +107,7 @@ func (c Config) withDefaults(hardware bool, mtu int) (Config, error) {
 	if c.FrameSize == 0 {
 		c.FrameSize = chunkSmall
 		const ethernet = 14 + 2*4 // header and two VLAN tags
-		if mtu+ethernet > chunkSmall-rxHeadroom || hardware && c.Mode != Copy {
+		if mtu+ethernet > chunkSmall-rxHeadroom || c.Aggregates || hardware && c.Mode != Copy {
 			c.FrameSize = chunkLarge
 		}
 	}
