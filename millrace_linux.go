@@ -120,6 +120,10 @@ func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
 		Mode: xsk.Copy, BusyPoll: cfg.BusyPoll,
 		// No wire can flip a bit between the two ends of a veth pair.
 		LinkLocal: n.probe.Veth,
+		// In generic mode packets come as the kernel has them: from a veth's peer uncut, from
+		// a NIC joined by GRO or LRO.
+		Aggregates:     n.prog.Mode() == loader.Generic,
+		ZeroCopyPieces: n.probe.ZeroCopySegsMax,
 	}
 	if n.prog.Mode() == loader.Native && !n.probe.Veth {
 		switch cfg.Mode {
@@ -150,8 +154,8 @@ func attachMode(m Mode) loader.Mode {
 	return loader.Auto
 }
 
-// frameOverhead is what a receive frame holds besides the IP packet: the kernel's headroom,
-// and an Ethernet header with a VLAN tag.
+// frameOverhead is what a receive frame holds besides the IP packet, where a packet has one frame
+// only: the kernel's headroom, and an Ethernet header with a VLAN tag.
 const frameOverhead = 256 + 18
 
 // describe fills in the Info.
@@ -162,11 +166,9 @@ func (n *NIC) describe(nic string) {
 	}
 	for _, s := range n.socks {
 		n.info.ZeroCopy = append(n.info.ZeroCopy, s.ZeroCopy())
-		n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
-	}
-	if n.probe.Veth && n.prog.Mode() == loader.Generic {
-		n.info.Notes = append(n.info.Notes, "generic XDP on a veth gets packets larger than the MTU from its "+
-			"peer, and drops them: on the peer, ip link set DEV gso_max_segs 1, or ethtool -K DEV tso off gso off")
+		if s.Info().Pieces < 2 {
+			n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
+		}
 	}
 	if n.info.MTU < n.probe.MTU {
 		n.info.Notes = append(n.info.Notes, fmt.Sprintf(

@@ -32,9 +32,6 @@ var lossy = fault.Direction{
 // reorders, content right, at the speed that the kernel has with itself over the same path.
 // All use Reno, so that loss recovery is compared and not congestion control.
 func TestLossyPath(t *testing.T) {
-	if generic() {
-		t.Skip("the pair's ends are set for native mode: take --mode generic from MILLRACE_E2E_FLAGS")
-	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("point 3: seed %d", seed)
 	p := newPath(t, seed, lossy)

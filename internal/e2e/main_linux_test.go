@@ -56,22 +56,6 @@ func build(dir string) (program, error) {
 // extraFlags are for every run of the program.
 func extraFlags() []string { return strings.Fields(os.Getenv("MILLRACE_E2E_FLAGS")) }
 
-// generic says whether the program is told to attach in generic mode. A veth pair's peer then
-// sends packets larger than the MTU, which are dropped: the program says so, and its
-// remedy is applied.
-func generic() bool {
-	return strings.Contains(strings.ReplaceAll(os.Getenv("MILLRACE_E2E_FLAGS"), "=", " "), "--mode generic")
-}
-
-// tame applies that remedy where it is needed.
-func tame(t testing.TB, l *lab.Lab) *lab.Lab {
-	t.Helper()
-	if generic() {
-		output(t, most(patience), l.B, testutil.Command(t, "ethtool", "ethtool"), "-K", l.B.Interface, "tso", "off", "gso", "off")
-	}
-	return l
-}
-
 // onKernel says whether the program is told to use the kernel's TCP.
 func onKernel() bool {
 	return strings.Contains(strings.ReplaceAll(os.Getenv("MILLRACE_E2E_FLAGS"), "=", " "), "--stack kernel")
@@ -135,14 +119,14 @@ func byHand(t testing.TB) *lab.Lab {
 			t.Error(err)
 		}
 	})
-	return tame(t, l)
+	return l
 }
 
 // made makes the namespaces with package lab, as the program's own lab command does.
 func made(t testing.TB) *lab.Lab {
 	t.Helper()
 	testutil.Privileged(t)
-	return tame(t, lab.ForTest(t, lab.Config{}))
+	return lab.ForTest(t, lab.Config{})
 }
 
 // sized returns full, or short with -short.

@@ -14,7 +14,7 @@ func TestQueues(t *testing.T) {
 	testutil.Privileged(t)
 	wrk := testutil.Command(t, "wrk", "wrk")
 	iperf3 := testutil.Command(t, "iperf3", "iperf3")
-	l := tame(t, lab.ForTest(t, lab.Config{Queues: 2}))
+	l := lab.ForTest(t, lab.Config{Queues: 2})
 	c, page := file(t, sized[int64](16, 2)*mib), file(t, 1024)
 	server := listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files)
 	if !onKernel() {

@@ -30,7 +30,8 @@ func (h *host) forge(p *pair, c *Conn, s wire.Segment) {
 	n += copy(b[tmpl.Len()+n:], s.Payload)
 	tmpl.Put(b[:], n, 0)
 	tmpl.Finish(b[:tmpl.Len()+n])
-	h.e.frameIn(p.now, b[:tmpl.Len()+n], false)
+	h.e.in.frame, h.e.in.rest = b[:tmpl.Len()+n], nil
+	h.e.frameIn(p.now, false)
 }
 
 // TestBlindAttacks: 10,000 each of RST, SYN, FIN, data and timestamps from the future, at both

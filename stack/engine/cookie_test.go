@@ -202,7 +202,8 @@ func TestCookieOnOtherQueue(t *testing.T) {
 	other.listen(80)
 	p.send(wire.Segment{SEQ: 1000, Flags: wire.SYN})
 	s := p.want(wire.SYN | wire.ACK)
-	other.e.frameIn(p.now, p.build(wire.Segment{SEQ: 1001, ACK: s.SEQ + 1, Flags: wire.ACK}), false)
+	other.e.in.frame, other.e.in.rest = p.build(wire.Segment{SEQ: 1001, ACK: s.SEQ + 1, Flags: wire.ACK}), nil
+	other.e.frameIn(p.now, false)
 	if len(other.accepted) != 1 {
 		t.Fatal("the cookie was not accepted")
 	}

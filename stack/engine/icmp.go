@@ -11,7 +11,7 @@ import (
 // icmpIn handles an ICMP message. Only errors about connections of ours are of interest, and
 // only those that quote what is in flight are believed.
 // https://www.rfc-editor.org/rfc/rfc5927.html#section-4.1
-func (e *Engine) icmpIn(now mono.Time, frame []byte, forwarded bool) {
+func (e *Engine) icmpIn(now mono.Time, forwarded bool) {
 	m := &e.icmp
 	if wire.ParseICMP(&e.in.ip, m) != nil {
 		e.stats.Drop.ICMP++
@@ -20,7 +20,7 @@ func (e *Engine) icmpIn(now mono.Time, frame []byte, forwarded bool) {
 	key := keyOf(netip.AddrPortFrom(m.Src, m.SrcPort), netip.AddrPortFrom(m.Dst, m.DstPort))
 	c := e.flows.get(&key)
 	if c == nil {
-		if forwarded || !e.forwardToOwner(&key, frame) {
+		if forwarded || !e.forwardToOwner(&key) {
 			e.stats.Drop.ICMP++
 		}
 		return

@@ -9,6 +9,12 @@ import (
 
 // inbound is the packet being looked at. There is one, reused, so that nothing escapes.
 type inbound struct {
+	// frame is the packet, or its first piece; rest is the others, which the parsers may cut,
+	// and pieces the room for it.
+	frame  []byte
+	rest   [][]byte
+	pieces [dataplane.PiecesMax][]byte
+
 	eth wire.EthHeader
 	ip  wire.Packet
 	seg wire.Segment
@@ -21,18 +27,36 @@ func (e *Engine) receive(now mono.Time) bool {
 	if n == 0 {
 		return false
 	}
-	e.stats.RXFrames += uint64(n)
-	for i := range n {
-		e.frameIn(now, e.rx[i].Data, false)
+	for i := 0; i < n; i++ {
+		e.in.frame, e.in.rest = e.rx[i].Data, nil
+		if e.rx[i].More {
+			i = e.gather(i, n)
+		}
+		e.stats.RXFrames++
+		e.frameIn(now, false)
 	}
 	e.port.Free(e.rx[:n])
 	return true
 }
 
-// frameIn takes a frame apart. forwarded says that it came by way of another queue, which
-// did not find its flow either.
-func (e *Engine) frameIn(now mono.Time, b []byte, forwarded bool) {
+// gather collects the pieces of the packet whose first frame is number first of n, and returns
+// the number of its last one.
+func (e *Engine) gather(first, n int) (last int) {
 	in := &e.in
+	last = first
+	for e.rx[last].More && last+1 < n && last-first < len(in.pieces) {
+		last++
+		in.pieces[last-first-1] = e.rx[last].Data
+	}
+	in.rest = in.pieces[:last-first]
+	return last
+}
+
+// frameIn takes the packet in e.in apart. forwarded says that it came by way of another queue,
+// which did not find its flow either.
+func (e *Engine) frameIn(now mono.Time, forwarded bool) {
+	in := &e.in
+	b := in.frame
 	var err error
 	if in.eth, err = wire.ParseEthernet(b); err != nil {
 		e.stats.Drop.Ethernet++
@@ -42,7 +66,7 @@ func (e *Engine) frameIn(now mono.Time, b []byte, forwarded bool) {
 		e.stats.Drop.EtherType++
 		return
 	}
-	if err := wire.ParseIP(b[in.eth.Len:], &in.ip); err != nil {
+	if err := wire.ParsePieces(b[in.eth.Len:], in.rest, &in.ip); err != nil {
 		e.dropIP(err)
 		return
 	}
@@ -56,9 +80,9 @@ func (e *Engine) frameIn(now mono.Time, b []byte, forwarded bool) {
 	}
 	switch in.ip.Proto {
 	case wire.ProtoTCP:
-		e.tcpIn(now, b, forwarded)
+		e.tcpIn(now, forwarded)
 	case wire.ProtoICMP, wire.ProtoICMP6:
-		e.icmpIn(now, b, forwarded)
+		e.icmpIn(now, forwarded)
 	default:
 		e.stats.Drop.NotTCP++
 	}
@@ -76,7 +100,7 @@ func (e *Engine) dropIP(err error) {
 }
 
 // tcpIn handles a packet that carries TCP.
-func (e *Engine) tcpIn(now mono.Time, frame []byte, forwarded bool) {
+func (e *Engine) tcpIn(now mono.Time, forwarded bool) {
 	in := &e.in
 	p := &in.ip
 	if p.Src.IsMulticast() || p.Src.IsUnspecified() || p.Src == p.Dst {
@@ -95,7 +119,7 @@ func (e *Engine) tcpIn(now mono.Time, frame []byte, forwarded bool) {
 		}
 		return
 	}
-	in.seg.ECN = p.ECN()
+	in.seg.ECN, in.seg.Rest = p.ECN(), p.Rest
 	in.key = flowKey{
 		local: p.Dst.As16(), remote: p.Src.As16(),
 		lport: in.seg.DstPort, rport: in.seg.SrcPort,
@@ -116,7 +140,7 @@ func (e *Engine) tcpIn(now mono.Time, frame []byte, forwarded bool) {
 			return
 		}
 	}
-	if !forwarded && e.forwardToOwner(&in.key, frame) {
+	if !forwarded && e.forwardToOwner(&in.key) {
 		return
 	}
 	e.strangerIn(now, in)
@@ -128,7 +152,7 @@ func (e *Engine) checksumOK(p *wire.Packet) bool {
 	if !e.info.LinkLocal {
 		return p.TCPValid()
 	}
-	switch wire.CheckTCP(p.Pseudo, p.Payload) {
+	switch p.CheckTCP() {
 	case wire.Valid:
 		return true
 	case wire.ValidPartial:

@@ -87,15 +87,19 @@ func (e *Engine) Do(f func(now mono.Time)) bool {
 	return true
 }
 
-// forward hands a copy of a frame over that belongs to a flow of this engine. The worker of
-// another queue calls it. It says false when there is no room.
-func (e *Engine) forward(frame []byte) bool {
+// forward hands a copy of a packet over that belongs to a flow of this engine, in one piece. The
+// worker of another queue calls it. It says false when there is no room.
+func (e *Engine) forward(frame []byte, rest [][]byte) bool {
 	e.mail.mu.Lock()
 	if e.mail.closed.Load() || len(e.mail.frames) >= forwardMax {
 		e.mail.mu.Unlock()
 		return false
 	}
-	e.mail.frames = append(e.mail.frames, append([]byte(nil), frame...))
+	whole := append([]byte(nil), frame...)
+	for _, b := range rest {
+		whole = append(whole, b...)
+	}
+	e.mail.frames = append(e.mail.frames, whole)
 	e.mail.orders.Store(true)
 	e.mail.mu.Unlock()
 	e.wake()
@@ -155,7 +159,8 @@ func (e *Engine) obey(now mono.Time) {
 	}
 	for _, b := range frames {
 		e.stats.ForwardedIn++
-		e.frameIn(now, b, true)
+		e.in.frame, e.in.rest = b, nil
+		e.frameIn(now, true)
 	}
 	clear(commands)
 	clear(frames)

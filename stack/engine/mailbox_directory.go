@@ -59,9 +59,9 @@ func (e *Engine) directoryRemove(k *flowKey) {
 	}
 }
 
-// forwardToOwner hands a frame to the engine that owns its flow, and says whether there is
-// one other than e. A frame for which that has no room is lost, and counted.
-func (e *Engine) forwardToOwner(k *flowKey, frame []byte) bool {
+// forwardToOwner hands the packet in e.in to the engine that owns its flow, and says whether
+// there is one other than e. A packet for which that has no room is lost, and counted.
+func (e *Engine) forwardToOwner(k *flowKey) bool {
 	if e.cfg.Directory == nil {
 		return false
 	}
@@ -72,7 +72,7 @@ func (e *Engine) forwardToOwner(k *flowKey, frame []byte) bool {
 	if owner == nil || owner == e {
 		return false
 	}
-	if owner.forward(frame) {
+	if owner.forward(e.in.frame, e.in.rest) {
 		e.stats.Forwarded++
 	} else {
 		e.stats.Drop.ForwardFull++

@@ -282,7 +282,8 @@ func TestDirectory(t *testing.T) {
 	tmpl.Put(b, n, 0)
 	b = b[:tmpl.Len()+n]
 	tmpl.Finish(b)
-	other.e.frameIn(p.now, b, false)
+	other.e.in.frame, other.e.in.rest = b, nil
+	other.e.frameIn(p.now, false)
 	p.settle()
 	if s := p.want(wire.ACK); s.ACK != nxt+5 {
 		t.Errorf("got ACK %d, want %d", s.ACK, nxt+5)
@@ -292,14 +293,16 @@ func TestDirectory(t *testing.T) {
 	}
 	// Nobody takes them out: the mailbox is bounded.
 	for range forwardMax + 10 {
-		other.e.frameIn(p.now, b, false)
+		other.e.in.frame, other.e.in.rest = b, nil
+		other.e.frameIn(p.now, false)
 	}
 	if got := other.e.Stats().Drop.ForwardFull; got != 10 {
 		t.Errorf("%d frames were dropped, want 10", got)
 	}
 	p.settle()
 	p.h.e.Close(p.now)
-	other.e.frameIn(p.now, b, false)
+	other.e.in.frame, other.e.in.rest = b, nil
+	other.e.frameIn(p.now, false)
 	if got := other.e.Stats().Forwarded; got != 1+forwardMax {
 		t.Errorf("%d frames were forwarded, want %d: the flow is gone", got, 1+forwardMax)
 	}

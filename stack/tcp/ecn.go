@@ -208,7 +208,7 @@ func (c *Conn) ecnReceive(seg *wire.Segment) {
 		if seg.Flags.Has(wire.CWR) {
 			e.echo = false
 		}
-		if seg.ECN == wire.ECNCE && len(seg.Payload) > 0 {
+		if seg.ECN == wire.ECNCE && seg.DataLen() > 0 {
 			e.echo = true
 			c.owe.ack = true
 		}
@@ -216,7 +216,7 @@ func (c *Conn) ecnReceive(seg *wire.Segment) {
 		if seg.ECN == wire.ECNCE {
 			e.ourCE++
 			// "A Data Receiver SHOULD emit an AccECN ACK ... once the first CE mark arrives".
-			c.owe.ack = c.owe.ack || len(seg.Payload) > 0
+			c.owe.ack = c.owe.ack || seg.DataLen() > 0
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 	c.rtt.backoff = 0
 	c.setState(StateEstablished)
 	c.established(now)
-	if len(seg.Payload) > 0 || seg.Flags.Has(wire.FIN) {
+	if seg.DataLen() > 0 || seg.Flags.Has(wire.FIN) {
 		data := *seg
 		data.Flags &^= wire.SYN
 		data.SEQ = seg.SEQ.Add(1)
@@ -119,7 +119,7 @@ func (c *Conn) checkTimestamp(now mono.Time, seg *wire.Segment) bool {
 	val := seg.Opt.TSVal
 	if int32(val-c.rcv.tsRecent) < 0 && now.Sub(c.rcv.tsSet) < pawsIdle {
 		c.p.Stats.PAWSEstab++
-		if len(seg.Payload) > 0 || seg.Flags&(wire.SYN|wire.FIN) != 0 {
+		if seg.DataLen() > 0 || seg.Flags&(wire.SYN|wire.FIN) != 0 {
 			c.oweDuplicate(now)
 		}
 		return false
@@ -153,9 +153,9 @@ func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
 		// "If the RCV.WND is zero, no segments will be acceptable, but special allowance
 		// should be made to accept valid ACKs". A FIN alone passes too, as with Linux: it needs no
 		// room, and a peer that sends it into a closed window would repeat it without end.
-		if len(seg.Payload) > 0 {
+		if seg.DataLen() > 0 {
 			c.p.Stats.TCPRcvTrimmed++
-			seg.Payload = nil
+			seg.CutTo(0)
 			seg.Flags &^= wire.FIN
 		}
 		seg.Flags &^= wire.SYN
@@ -196,7 +196,7 @@ func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 		c.timers[timerClose] = now.Add(2 * c.cfg.MSL)
 	case seg.Flags.Has(wire.SYN):
 		c.challenge(now, &c.p.Stats.TCPSYNChallenge)
-	case len(seg.Payload) > 0 || seg.Flags.Has(wire.FIN):
+	case seg.DataLen() > 0 || seg.Flags.Has(wire.FIN):
 		c.p.Stats.TCPRcvDuplicate++
 		c.rcv.quick = max(c.rcv.quick, 1)
 		c.oweDuplicate(now)
@@ -229,13 +229,13 @@ func (c *Conn) trim(seg *wire.Segment) {
 			seg.SEQ = seg.SEQ.Add(1)
 			before--
 		}
-		cut := min(before, len(seg.Payload))
+		cut := min(before, seg.DataLen())
 		if cut > 0 && c.rcv.sackOK {
 			// A part came twice: https://www.rfc-editor.org/rfc/rfc2883.html#section-4.3
 			c.rcv.holes.duplicate = seq.Range{Start: seg.SEQ, End: seg.SEQ.Add(cut)}
 			c.rcv.holes.hasDuplicate = true
 		}
-		seg.Payload = seg.Payload[cut:]
+		seg.CutBefore(cut)
 		seg.SEQ = seg.SEQ.Add(cut)
 	}
 	if after := seg.SEQ.Add(seg.LEN()).Sub(c.rcv.edge); after > 0 {
@@ -244,7 +244,7 @@ func (c *Conn) trim(seg *wire.Segment) {
 			seg.Flags &^= wire.FIN
 			after--
 		}
-		seg.Payload = seg.Payload[:max(0, len(seg.Payload)-after)]
+		seg.CutTo(seg.DataLen() - after)
 	}
 }
 

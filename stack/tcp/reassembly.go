@@ -169,10 +169,10 @@ func (c *Conn) sackFIN(o *wire.Options, room int) {
 // noteDuplicate remembers the octets of a segment that had all arrived before, to tell the
 // sender that it sent them in vain (RFC 2883, section 4).
 func (c *Conn) noteDuplicate(seg *wire.Segment) {
-	if !c.rcv.sackOK || len(seg.Payload) == 0 {
+	if !c.rcv.sackOK || seg.DataLen() == 0 {
 		return
 	}
-	end := seg.SEQ.Add(len(seg.Payload))
+	end := seg.SEQ.Add(seg.DataLen())
 	if end.LessEq(c.rcv.NXT) && seg.SEQ.Less(end) {
 		c.rcv.holes.duplicate = seq.Range{Start: seg.SEQ, End: end}
 		c.rcv.holes.hasDuplicate = true

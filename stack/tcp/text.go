@@ -12,7 +12,7 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if !c.state.receives() {
 		return
 	}
-	if n := len(seg.Payload); n > 0 {
+	if seg.DataLen() > 0 {
 		if c.life.closed {
 			c.p.Stats.TCPAbortOnData++
 			// What answers a segment with an ACK is <SEQ=SEG.ACK><CTL=RST> (RFC 9293, section
@@ -21,13 +21,13 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 			c.end(Aborted)
 			return
 		}
-		c.takeData(now, seg.SEQ, seg.Payload)
+		c.takeData(now, seg)
 		c.tuneReceive(now, seg)
 	}
 	if seg.Flags.Has(wire.FIN) {
 		c.rcv.finAhead = true
-		c.rcv.finSEQ = seg.SEQ.Add(len(seg.Payload))
-		if c.rcv.finSEQ != c.rcv.NXT && len(seg.Payload) == 0 {
+		c.rcv.finSEQ = seg.SEQ.Add(seg.DataLen())
+		if c.rcv.finSEQ != c.rcv.NXT && seg.DataLen() == 0 {
 			c.oweDuplicate(now)
 		}
 	}
@@ -37,19 +37,19 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 }
 
 // takeData puts a segment's octets at their place in the receive queue.
-func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
-	if c.rcv.finAhead && c.rcv.finSEQ.Less(at.Add(len(payload))) {
+func (c *Conn) takeData(now mono.Time, seg *wire.Segment) {
+	at := seg.SEQ
+	if c.rcv.finAhead && c.rcv.finSEQ.Less(at.Add(seg.DataLen())) {
 		// Data behind the FIN is a mistake of the peer; its FIN stands.
-		payload = payload[:max(0, c.rcv.finSEQ.Sub(at))]
+		seg.CutTo(c.rcv.finSEQ.Sub(at))
 	}
-	n := len(payload)
+	n := seg.DataLen()
 	if n == 0 {
 		return
 	}
-	c.rcv.segMax = max(c.rcv.segMax, n)
-	ahead := at.Sub(c.rcv.NXT)
-	if ahead > 0 {
-		c.takeAhead(now, seq.Range{Start: at, End: at.Add(n)}, payload)
+	c.noteSize(n)
+	if at.Sub(c.rcv.NXT) > 0 {
+		c.takeAhead(now, seg)
 		return
 	}
 	if c.p.Recv.Refuses(n) {
@@ -59,7 +59,7 @@ func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
 		return
 	}
 	c.noteDuplicateAhead(seq.Range{Start: at, End: at.Add(n)})
-	c.store(payload, c.rcv.off)
+	c.store(seg, c.rcv.off)
 	filled := c.rcv.holes.count() > 0
 	next := c.rcv.holes.advance(c.rcv.NXT.Add(n))
 	c.rcv.off += uint64(next.Sub(c.rcv.NXT))
@@ -72,7 +72,8 @@ func (c *Conn) takeData(now mono.Time, at seq.Num, payload []byte) {
 
 // takeAhead keeps octets that came out of order. "A TCP receiver SHOULD send an immediate
 // duplicate ACK when an out-of-order segment arrives" (RFC 5681, section 3.2).
-func (c *Conn) takeAhead(now mono.Time, r seq.Range, payload []byte) {
+func (c *Conn) takeAhead(now mono.Time, seg *wire.Segment) {
+	r := seq.Range{Start: seg.SEQ, End: seg.SEQ.Add(seg.DataLen())}
 	if c.p.Recv.RefusesAhead() {
 		c.pruneAhead()
 		c.p.Stats.TCPOFODrop++
@@ -87,14 +88,30 @@ func (c *Conn) takeAhead(now mono.Time, r seq.Range, payload []byte) {
 		return
 	}
 	c.p.Stats.TCPOFOQueue++
-	c.store(payload, c.rcv.off+uint64(r.Start.Sub(c.rcv.NXT)))
+	c.store(seg, c.rcv.off+uint64(r.Start.Sub(c.rcv.NXT)))
 	c.oweDuplicate(now)
 }
 
+// noteSize takes note of how large the peer's segments are. One that is larger than what we
+// offered is several, which a kernel on this machine has not cut, or has joined.
+func (c *Conn) noteSize(n int) {
+	largest := c.p.MSS
+	if c.rcv.tsOK {
+		largest -= timestampsLen
+	}
+	c.rcv.segMax = max(c.rcv.segMax, min(n, largest))
+}
+
 // store writes into the receive queue, unless nobody will read.
-func (c *Conn) store(payload []byte, off uint64) {
-	if !c.life.readShut {
-		c.p.Recv.WriteAt(payload, off)
+func (c *Conn) store(seg *wire.Segment, off uint64) {
+	if c.life.readShut {
+		return
+	}
+	c.p.Recv.WriteAt(seg.Payload, off)
+	off += uint64(len(seg.Payload))
+	for _, p := range seg.Rest {
+		c.p.Recv.WriteAt(p, off)
+		off += uint64(len(p))
 	}
 }
 

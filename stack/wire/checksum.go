@@ -192,10 +192,10 @@ func TCPValid(src, dst netip.Addr, b []byte) bool {
 	return Sum(b, PseudoSum(src, dst, ProtoTCP, len(b))).Fold() == 0xffff
 }
 
-// Validity is what CheckTCP found.
+// Validity is what Packet.CheckTCP found.
 type Validity uint8
 
-// The outcomes of CheckTCP.
+// The outcomes of Packet.CheckTCP.
 const (
 	// Invalid: the checksum is wrong.
 	Invalid Validity = iota
@@ -207,15 +207,15 @@ const (
 )
 
 // CheckTCP is TCPValid for a link where a partial checksum is accepted because no wire can
-// flip a bit (dataplane.Info.LinkLocal). On any other link use TCPValid or
-// Packet.TCPValid, for a corrupt segment passes here if its field happens to fit.
-func CheckTCP(pseudo Partial, b []byte) Validity {
+// flip a bit (dataplane.Info.LinkLocal). On any other link use TCPValid, for a corrupt
+// segment passes here if its field happens to fit.
+func (p *Packet) CheckTCP() Validity {
 	switch {
-	case len(b) < tcpHeaderMin:
+	case len(p.Payload) < tcpHeaderMin:
 		return Invalid
-	case binary.LittleEndian.Uint16(b[16:18]) == pseudo.foldLE():
+	case binary.LittleEndian.Uint16(p.Payload[16:18]) == p.Pseudo.foldLE():
 		return ValidPartial
-	case Sum(b, pseudo).foldLE() == 0xffff:
+	case p.sum().foldLE() == 0xffff:
 		return Valid
 	}
 	return Invalid

@@ -120,7 +120,7 @@ func TestTCPValidity(t *testing.T) {
 				if got := wire.TCPValid(v.src, v.dst, b); got != valid {
 					t.Errorf("%s, %d octets, %s: TCPValid = %v, want %v", v.name, n, name, got, valid)
 				}
-				if got := wire.CheckTCP(pseudo, b); got != verdict {
+				if got := (&wire.Packet{Payload: b, Pseudo: pseudo}).CheckTCP(); got != verdict {
 					t.Errorf("%s, %d octets, %s: CheckTCP = %v, want %v", v.name, n, name, got, verdict)
 				}
 			}

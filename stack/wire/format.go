@@ -21,8 +21,8 @@ func (s *Segment) Relative(isn, peer seq.Num) string {
 	b = append(b, ' ')
 	from := s.SEQ - isn
 	b = appendNum(b, "", uint32(from))
-	b = appendNum(b, ":", uint32(from.Add(len(s.Payload))))
-	b = appendNum(b, "(", uint32(len(s.Payload)))
+	b = appendNum(b, ":", uint32(from.Add(s.DataLen())))
+	b = appendNum(b, "(", uint32(s.DataLen()))
 	b = append(b, ')')
 	if s.Flags&ACK != 0 {
 		b = appendNum(b, " ack ", uint32(s.ACK-peer))

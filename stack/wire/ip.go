@@ -44,9 +44,11 @@ type Packet struct {
 	TOS      uint8 // or traffic class: DSCP and, in the two low bits, ECN
 	// Fragment says that Payload is only a part of what was sent, and maybe not the first.
 	Fragment bool
-	// Payload is cut to the length that the header gives; padding of the link is gone.
+	// Payload is cut to the length that the header gives; padding of the link is gone. Rest is
+	// the pieces of it that lie in further frames, of a packet read by ParsePieces.
 	Payload []byte
-	// Pseudo is the sum of the pseudo-header for Proto and the length of Payload.
+	Rest    [][]byte
+	// Pseudo is the sum of the pseudo-header for Proto and the length of Payload and Rest.
 	Pseudo Partial
 }
 
@@ -63,28 +65,42 @@ func (p *Packet) ECN() uint8 { return p.TOS & 3 }
 
 // TCPValid says whether the TCP checksum of the payload is right.
 func (p *Packet) TCPValid() bool {
-	return len(p.Payload) >= tcpHeaderMin && Sum(p.Payload, p.Pseudo).foldLE() == 0xffff
+	return len(p.Payload) >= tcpHeaderMin && p.sum().foldLE() == 0xffff
+}
+
+// sum is the sum of the pseudo-header and all of the payload.
+func (p *Packet) sum() Partial {
+	s, n := Sum(p.Payload, p.Pseudo), len(p.Payload)
+	for _, b := range p.Rest {
+		s = Combine(s, n, Sum(b, 0))
+		n += len(b)
+	}
+	return s
 }
 
 // ParseIP reads the IP packet b, all that follows the link's header, into p. Every field
 // of p is set if it returns nil; if not, p is undefined. The version is that of the first
 // four bits: a caller that cares compares p.Version to the EtherType.
-func ParseIP(b []byte, p *Packet) error {
+func ParseIP(b []byte, p *Packet) error { return ParsePieces(b, nil, p) }
+
+// ParsePieces is ParseIP for a packet that goes on in the pieces of rest. All headers of IP
+// lie in b, or it is refused. p keeps rest, of which the last piece may be cut.
+func ParsePieces(b []byte, rest [][]byte, p *Packet) error {
 	if len(b) < ipv4HeaderMin {
 		return ErrIPShort
 	}
 	switch b[0] >> 4 {
 	case 4:
-		return parseIPv4(b, p)
+		return parseIPv4(b, rest, p)
 	case 6:
-		return parseIPv6(b, p)
+		return parseIPv6(b, rest, p)
 	}
 	return ErrIPVersion
 }
 
 // parseIPv4 reads an IPv4 packet. Options are stepped over: none of them is for TCP but
 // the source route, which hosts no longer obey (RFC 7126, section 4.3).
-func parseIPv4(b []byte, p *Packet) error {
+func parseIPv4(b []byte, rest [][]byte, p *Packet) error {
 	hlen := int(b[0]&0xf) * 4
 	if hlen < ipv4HeaderMin || hlen > len(b) {
 		return ErrIPHeaderLen
@@ -93,7 +109,7 @@ func parseIPv4(b []byte, p *Packet) error {
 	if total < hlen {
 		return ErrIPLength
 	}
-	if total > len(b) {
+	if total > len(b)+lenOf(rest) {
 		return ErrIPTruncated
 	}
 	if Sum(b[:hlen], 0).foldLE() != 0xffff {
@@ -107,8 +123,17 @@ func parseIPv4(b []byte, p *Packet) error {
 	p.TTL = b[8]
 	p.TOS = b[1]
 	p.Fragment = binary.BigEndian.Uint16(b[6:8])&moreFragmentsAndOffset != 0
-	p.Payload = b[hlen:total]
+	p.Payload, p.Rest = cutPieces(b[hlen:], rest, total-hlen)
 	p.Pseudo = Partial(binary.LittleEndian.Uint64(b[12:20])).
-		Add(pseudoTail(p.Proto, len(p.Payload)))
+		Add(pseudoTail(p.Proto, total-hlen))
 	return nil
+}
+
+// lenOf is how many octets all pieces have.
+func lenOf(pieces [][]byte) int {
+	n := 0
+	for _, p := range pieces {
+		n += len(p)
+	}
+	return n
 }

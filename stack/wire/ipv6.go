@@ -20,15 +20,15 @@ const extensionsMax = 8
 
 // parseIPv6 reads an IPv6 packet. A payload length of zero is a packet without payload:
 // jumbograms are not supported.
-func parseIPv6(b []byte, p *Packet) error {
+func parseIPv6(b []byte, rest [][]byte, p *Packet) error {
 	if len(b) < ipv6HeaderLen {
 		return ErrIPShort
 	}
 	end := ipv6HeaderLen + int(binary.BigEndian.Uint16(b[4:6]))
-	if end > len(b) {
+	if end > len(b)+lenOf(rest) {
 		return ErrIPTruncated
 	}
-	c, err := walkExtensions(b[6], b[ipv6HeaderLen:end])
+	c, err := walkExtensions(b[6], b[ipv6HeaderLen:min(end, len(b))])
 	if err != nil {
 		return err
 	}
@@ -39,8 +39,9 @@ func parseIPv6(b []byte, p *Packet) error {
 	p.TTL = b[7]
 	p.TOS = b[0]<<4 | b[1]>>4
 	p.Fragment = c.fragment
-	p.Payload = b[ipv6HeaderLen+c.len : end]
-	p.Pseudo = Sum(b[8:40], pseudoTail(p.Proto, len(p.Payload)))
+	length := end - ipv6HeaderLen - c.len
+	p.Payload, p.Rest = cutPieces(b[ipv6HeaderLen+c.len:], rest, length)
+	p.Pseudo = Sum(b[8:40], pseudoTail(p.Proto, length))
 	return nil
 }
 

@@ -43,7 +43,8 @@ func (f Flags) String() string {
 }
 
 // Segment is a TCP segment in host form, as the core reads it. Payload is a view of the
-// frame it came in and lives no longer than that.
+// frame it came in and lives no longer than that, and so is Rest: the pieces of the payload
+// that lie in further frames, in order. The reader may cut both.
 type Segment struct {
 	SrcPort, DstPort uint16
 	SEQ, ACK         seq.Num
@@ -53,11 +54,52 @@ type Segment struct {
 	ECN              uint8  // codepoint of the packet that carries it: ECNNotECT, ECNCE …
 	Opt              Options
 	Payload          []byte
+	Rest             [][]byte
+}
+
+// DataLen is how many octets of payload there are.
+func (s *Segment) DataLen() int {
+	n := len(s.Payload)
+	for _, p := range s.Rest {
+		n += len(p)
+	}
+	return n
+}
+
+// CutBefore drops the first n octets of the payload, or all there is. SEQ stays.
+func (s *Segment) CutBefore(n int) {
+	for n > len(s.Payload) && len(s.Rest) > 0 {
+		n -= len(s.Payload)
+		s.Payload, s.Rest = s.Rest[0], s.Rest[1:]
+	}
+	s.Payload = s.Payload[min(n, len(s.Payload)):]
+}
+
+// CutTo keeps the first n octets of the payload and drops the others.
+func (s *Segment) CutTo(n int) {
+	s.Payload, s.Rest = cutPieces(s.Payload, s.Rest, max(0, n))
+}
+
+// cutPieces returns the first n octets of first and rest. It changes the last piece of rest
+// that is kept.
+func cutPieces(first []byte, rest [][]byte, n int) ([]byte, [][]byte) {
+	if n <= len(first) {
+		return first[:n], nil
+	}
+	n -= len(first)
+	for i, p := range rest {
+		if n <= len(p) {
+			rest[i] = p[:n]
+			return first, rest[:i+1]
+		}
+		n -= len(p)
+	}
+	return first, rest
 }
 
 // LEN is the number of sequence numbers that the segment occupies (SEG.LEN of RFC 9293).
 func (s *Segment) LEN() int {
-	n := len(s.Payload)
+	n := s.DataLen()
 	if s.Flags&SYN != 0 {
 		n++
 	}
