@@ -1,11 +1,13 @@
 package hystart_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/congestion/hystart"
+	"github.com/millrace-tcp/millrace/internal/oracle"
 )
 
 const ms = time.Millisecond
@@ -39,9 +41,8 @@ func TestOracleExit(t *testing.T) {
 	for _, tt := range []struct{ base, exit time.Duration }{
 		{20 * ms, 24 * ms}, {100 * ms, 112500 * time.Microsecond}, {200 * ms, 216 * ms},
 	} {
-		if got := tt.base + hystart.Threshold(tt.base); got != tt.exit {
-			t.Errorf("base %v: exit at %v, want %v", tt.base, got, tt.exit)
-		}
+		exit := tt.base + hystart.Threshold(tt.base)
+		oracle.Is(t, "O10", fmt.Sprintf("exit (ms), base %v", tt.base), tt.exit.Seconds()*1e3, exit.Seconds()*1e3, 0)
 		for rtt, want := range map[time.Duration]bool{tt.exit: true, tt.exit - time.Microsecond: false} {
 			s := newSender()
 			s.round(tt.base, 10)
@@ -73,9 +74,8 @@ func TestOracleConservative(t *testing.T) {
 	s.round(20*ms, 10)
 	s.round(30*ms, 10)
 	for i := range 4 {
-		if got := s.round(30*ms, 20); got != 20*250 {
-			t.Errorf("round %d adds %d octets, want 5000", i+1, got)
-		}
+		got := float64(s.round(30*ms, 20))
+		oracle.Is(t, "O10", fmt.Sprintf("growth by 20 ACKs in round %d of Conservative Slow Start", i+1), 20*1000/4, got, 0)
 		if !s.InSlowStart() {
 			t.Fatalf("slow start is over after %d rounds", i+1)
 		}
@@ -92,9 +92,10 @@ func TestOracleResume(t *testing.T) {
 	s.round(20*ms, 10)
 	s.round(30*ms, 10)
 	s.round(30*ms-1, 10)
-	if s.Conservative() || s.round(20*ms, 10) != 10_000 {
+	if s.Conservative() {
 		t.Error("slow start does not resume")
 	}
+	oracle.Is(t, "O10", "growth by 10 ACKs after slow start resumed", 10_000, float64(s.round(20*ms, 10)), 0)
 }
 
 // L is 8 segments an ACK, and without limit for a sender that is paced.
@@ -106,9 +107,8 @@ func TestOracleLimit(t *testing.T) {
 		s := newSender()
 		s.SetPacing(tt.pacing)
 		s.OnAck(&s.Flow, &congestion.Ack{CumAcked: 20_000, RTT: 20 * ms, CwndLimited: true})
-		if got := s.Cwnd() - 10_000; got != tt.want {
-			t.Errorf("pacing %d: an ACK of 20 segments adds %d, want %d", tt.pacing, got, tt.want)
-		}
+		what := fmt.Sprintf("growth by an ACK of 20 segments, pacing at %d", tt.pacing)
+		oracle.Is(t, "O10", what, float64(tt.want), float64(s.Cwnd()-10_000), 0)
 	}
 }
 

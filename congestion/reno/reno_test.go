@@ -1,10 +1,12 @@
 package reno_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/congestion/reno"
+	"github.com/millrace-tcp/millrace/internal/oracle"
 )
 
 func newFlow(cwnd, ssthresh int) (*congestion.Flow, congestion.Algorithm) {
@@ -21,15 +23,13 @@ func ack(n int) *congestion.Ack {
 }
 
 // O2 with an ACK for each segment: the window doubles a round.
-func TestSlowStartPerSegment(t *testing.T) {
+func TestOracleSlowStart(t *testing.T) {
 	f, a := newFlow(10_000, congestion.SsthreshMax)
 	for _, want := range []int{20_000, 40_000, 80_000, 160_000, 320_000} {
 		for range f.Cwnd() / 1000 {
 			a.OnAck(f, ack(1000))
 		}
-		if f.Cwnd() != want {
-			t.Fatalf("cwnd = %d, want %d", f.Cwnd(), want)
-		}
+		oracle.Is(t, "O2", "cwnd after a round of slow start", float64(want), float64(f.Cwnd()), 0)
 	}
 }
 
@@ -44,6 +44,20 @@ func TestSlowStartLimitsOneACK(t *testing.T) {
 
 // RFC 3465, section 2.3, leaves L to the implementation: 1 is as RFC 5681, more than 2 is
 // for experiments.
+// O2, L = 1 with an ACK for every second segment: 10, 15, 22.5, 33.75, to within the segment that
+// a round may hold more or less.
+func TestOracleDelayedACKs(t *testing.T) {
+	f, _ := newFlow(10_000, congestion.SsthreshMax)
+	a := reno.Config{Limit: 1}.New()
+	a.Init(f, 0)
+	for _, want := range []float64{15, 22.5, 33.75} {
+		for left := f.Cwnd(); left >= 2000; left -= 2000 {
+			a.OnAck(f, ack(2000))
+		}
+		oracle.Is(t, "O2", "cwnd in segments after a round of delayed ACKs, L = 1", want, float64(f.Cwnd())/1000, 1)
+	}
+}
+
 func TestLimitIsConfigurable(t *testing.T) {
 	for limit, want := range map[int]int{0: 12_000, 1: 11_000, 8: 18_000} {
 		f, _ := newFlow(10_000, congestion.SsthreshMax)
@@ -57,28 +71,23 @@ func TestLimitIsConfigurable(t *testing.T) {
 }
 
 // O2: from 20000 in avoidance, 20 ACKs of 1000 octets give 21000, and no sooner.
-func TestAvoidance(t *testing.T) {
+func TestOracleAvoidance(t *testing.T) {
 	f, a := newFlow(20_000, 20_000)
 	for range 19 {
 		a.OnAck(f, ack(1000))
 	}
-	if f.Cwnd() != 20_000 {
-		t.Errorf("after 19 ACKs cwnd = %d, want 20000", f.Cwnd())
-	}
+	oracle.Is(t, "O2", "cwnd of 20000 after 19 ACKs in avoidance", 20_000, float64(f.Cwnd()), 0)
 	a.OnAck(f, ack(1000))
-	if f.Cwnd() != 21_000 {
-		t.Errorf("after 20 ACKs cwnd = %d, want 21000", f.Cwnd())
-	}
+	oracle.Is(t, "O2", "cwnd of 20000 after 20 ACKs in avoidance", 21_000, float64(f.Cwnd()), 0)
 }
 
 // O3: ssthresh = max(FlightSize/2, 2*SMSS).
-func TestCongestion(t *testing.T) {
+func TestOracleCongestion(t *testing.T) {
 	for _, tt := range []struct{ flight, want int }{{20_000, 10_000}, {3000, 2000}, {0, 2000}} {
 		f, a := newFlow(20_000, congestion.SsthreshMax)
 		a.OnCongestion(f, &congestion.Congestion{Cause: congestion.CauseLoss, Flight: tt.flight})
-		if f.Ssthresh() != tt.want || f.Cwnd() != tt.want {
-			t.Errorf("flight %d: ssthresh %d, cwnd %d; want %d", tt.flight, f.Ssthresh(), f.Cwnd(), tt.want)
-		}
+		oracle.Is(t, "O3", fmt.Sprintf("ssthresh after a loss, %d in flight", tt.flight), float64(tt.want), float64(f.Ssthresh()), 0)
+		oracle.Is(t, "O3", fmt.Sprintf("cwnd after a loss, %d in flight", tt.flight), float64(tt.want), float64(f.Cwnd()), 0)
 	}
 }
 

@@ -1,9 +1,11 @@
 package tcp_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/millrace-tcp/millrace/internal/oracle"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 	"github.com/millrace-tcp/millrace/stack/wire"
@@ -131,7 +133,7 @@ func TestDefaultMSS(t *testing.T) {
 }
 
 // O1: RFC 6928's initial window, and one segment if the SYN was lost.
-func TestInitialWindow(t *testing.T) {
+func TestOracleInitialWindow(t *testing.T) {
 	for _, tt := range []struct {
 		mss  uint16
 		lost bool
@@ -144,7 +146,8 @@ func TestInitialWindow(t *testing.T) {
 			s.out()
 		}
 		s.in(wire.ACK, 1, 0, 1)
-		s.wantCwnd("initial window", tt.want)
+		what := fmt.Sprintf("initial window, MSS %d, SYN lost: %v", tt.mss, tt.lost)
+		oracle.Is(t, "O1", what, float64(tt.want), float64(s.View().Cwnd), 0)
 	}
 }
 

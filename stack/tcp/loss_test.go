@@ -1,9 +1,11 @@
 package tcp_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/millrace-tcp/millrace/internal/oracle"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 	"github.com/millrace-tcp/millrace/stack/wire"
@@ -21,7 +23,7 @@ func flight(t testing.TB, n int, o wire.Options) *script {
 
 // O4: NewReno with 20 segments outstanding, the first and the eighth lost, limited transmit.
 // https://www.rfc-editor.org/rfc/rfc6582.html#section-3.2
-func TestNewReno(t *testing.T) {
+func TestOracleNewReno(t *testing.T) {
 	s := flight(t, 20, wire.Options{})
 	s.in(wire.ACK, 1, 0, 1)
 	s.want("limited transmit", data(20001, 1000, 1)...)
@@ -29,21 +31,23 @@ func TestNewReno(t *testing.T) {
 	s.want("limited transmit", data(21001, 1000, 1)...)
 	s.in(wire.ACK, 1, 0, 1)
 	s.want("the third duplicate resends the first segment", data(1, 1000, 1)...)
-	if got := s.Info(s.now).Ssthresh; got != 10000 {
-		t.Errorf("ssthresh = %d, want 10000", got)
+	oracle.Is(t, "O4", "ssthresh after the third duplicate", 10000, float64(s.Info(s.now).Ssthresh), 0)
+	cwnd := func(what string, want float64) {
+		t.Helper()
+		oracle.Is(t, "O4", "cwnd after "+what, want, float64(s.View().Cwnd), 0)
 	}
-	s.wantCwnd("third duplicate", 13000)
+	cwnd("the third duplicate", 13000)
 	for range 17 {
 		s.in(wire.ACK, 1, 0, 1)
 	}
-	s.wantCwnd("after 20 duplicates", 30000)
+	cwnd("20 duplicates", 30000)
 	s.want("the inflated window", data(22001, 1000, 8)...)
 	s.after(50 * time.Millisecond)
 	s.in(wire.ACK, 1, 0, 7001)
-	s.wantCwnd("partial ACK of 7000", 24000)
+	cwnd("a partial ACK of 7000", 24000)
 	s.want("the next hole at once", append(data(7001, 1000, 1), data(30001, 1000, 1)...)...)
 	s.in(wire.ACK, 1, 0, 31001)
-	s.wantCwnd("full ACK", 1000+1000)
+	cwnd("the full ACK, nothing left in flight", 1000+1000)
 	if s.View().Pipe != 0 {
 		t.Errorf("pipe = %d, want 0", s.View().Pipe)
 	}
@@ -118,7 +122,7 @@ func TestImpossibleSACK(t *testing.T) {
 
 // RFC 6298, section 5: the time-out doubles, the same octets are sent, cwnd is one segment,
 // and ssthresh is reduced once.
-func TestRetransmissionTimeout(t *testing.T) {
+func TestOracleRetransmissionTimeout(t *testing.T) {
 	s := flight(t, 10, wire.Options{})
 	wait := 200 * time.Millisecond
 	for i := range 5 {
@@ -132,10 +136,9 @@ func TestRetransmissionTimeout(t *testing.T) {
 		}
 		wait *= 2
 		s.want("the oldest segment", data(1, 1000, 1)...)
-		s.wantCwnd("after a time-out", 1000)
-		if got := s.Info(s.now).Ssthresh; got != 5000 {
-			t.Errorf("ssthresh = %d, want 5000", got)
-		}
+		what := fmt.Sprintf(" after time-out %d of the same segment, 10000 in flight", i+1)
+		oracle.Is(t, "O3", "cwnd"+what, 1000, float64(s.View().Cwnd), 0)
+		oracle.Is(t, "O3", "ssthresh"+what, 5000, float64(s.Info(s.now).Ssthresh), 0)
 	}
 	s.in(wire.ACK, 1, 0, 1001)
 	s.want("slow start over what was given up", data(1001, 1000, 2)...)
@@ -192,7 +195,7 @@ func TestKarn(t *testing.T) {
 }
 
 // O2: an ACK for each segment doubles the window a round in slow start.
-func TestSlowStart(t *testing.T) {
+func TestOracleSlowStart(t *testing.T) {
 	s := established(t, tcp.Config{}, wire.Options{})
 	s.win = 65535
 	s.write(500_000)
@@ -207,11 +210,11 @@ func TestSlowStart(t *testing.T) {
 			s.in(wire.ACK, 1, 0, next)
 		}
 	}
-	s.wantCwnd("after three rounds", 80000)
+	oracle.Is(t, "O2", "cwnd after three rounds of slow start, on the wire", 80000, float64(s.View().Cwnd), 0)
 }
 
 // O2: from 20000 in avoidance, 20 ACKs of 1000 octets give 21000.
-func TestCongestionAvoidance(t *testing.T) {
+func TestOracleCongestionAvoidance(t *testing.T) {
 	s := flight(t, 40, wire.Options{})
 	for range 3 {
 		s.in(wire.ACK, 1, 0, 1)
@@ -231,7 +234,7 @@ func TestCongestionAvoidance(t *testing.T) {
 		una += 1000
 		s.in(wire.ACK, 1, 0, una)
 	}
-	s.wantCwnd("a window was acknowledged", 21000)
+	oracle.Is(t, "O2", "cwnd of 20000 after 20 ACKs in avoidance, on the wire", 21000, float64(s.View().Cwnd), 0)
 }
 
 // RFC 5681, section 4.1: after an idle time longer than the RTO the window is at most the

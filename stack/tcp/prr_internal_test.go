@@ -1,9 +1,14 @@
 package tcp
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"github.com/millrace-tcp/millrace/internal/oracle"
+)
 
 // O8: cwnd after ACKs 3 to 19, in segments, of a flight of 20 with the first lost.
-func TestPRRWindow(t *testing.T) {
+func TestOraclePRRWindow(t *testing.T) {
 	var p prr
 	outstanding, sacked, lost := 22, 3, 1
 	p.start(outstanding, sacked, 1)
@@ -16,9 +21,7 @@ func TestPRRWindow(t *testing.T) {
 		}
 		pipe := outstanding - sacked - lost
 		p.onAck(1, pipe, 10, 1, false)
-		if p.window != want {
-			t.Errorf("ACK %d: cwnd = %d, want %d", i+3, p.window, want)
-		}
+		oracle.Is(t, "O8", fmt.Sprintf("cwnd after ACK %d of 20 segments, the first lost", i+3), float64(want), float64(p.window), 0)
 		if p.window > pipe { // one segment fits: the hole first, then new data
 			p.out++
 			if lost > 0 {
@@ -31,12 +34,10 @@ func TestPRRWindow(t *testing.T) {
 }
 
 // O8's traps: products of more than 32 bits, and a difference below zero.
-func TestPRRArithmetic(t *testing.T) {
+func TestOraclePRRArithmetic(t *testing.T) {
 	p := prr{flight: 200_000}
 	p.onAck(51_000, 200_000, 100_000, 1000, false)
-	if p.window != 225_500 {
-		t.Errorf("cwnd = %d, want 225500", p.window)
-	}
+	oracle.Is(t, "O8", "cwnd where products overflow 32 bits", 225_500, float64(p.window), 0)
 	p = prr{flight: 100_000, delivered: 48_000, out: 50_000}
 	p.onAck(2000, 50_000, 100_000, 1000, false)
 	if p.window != 52_000 {
@@ -44,9 +45,7 @@ func TestPRRArithmetic(t *testing.T) {
 	}
 	p = prr{flight: 100_000, delivered: 10_000, out: 50_000}
 	p.onAck(2000, 50_000, 51_000, 1000, false)
-	if p.window != 51_000 {
-		t.Errorf("cwnd = %d, want 51000", p.window)
-	}
+	oracle.Is(t, "O8", "cwnd where more was sent than delivered", 51_000, float64(p.window), 0)
 	p = prr{flight: 1 << 30, delivered: 1 << 29}
 	p.onAck(1000, 1<<30, 1<<29, 1000, false)
 	if p.window <= 1<<30 {

@@ -1,13 +1,15 @@
 package tcp
 
 import (
-	"math"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/millrace-tcp/millrace/internal/oracle"
 )
 
 // O5: SRTT, RTTVAR and RTO of RFC 6298 after each sample, G = 1 ms, before the floor.
-func TestEstimator(t *testing.T) {
+func TestOracleEstimator(t *testing.T) {
 	for _, tt := range []struct {
 		name              string
 		samples           []int
@@ -41,9 +43,7 @@ func TestEstimator(t *testing.T) {
 
 func near(t *testing.T, name, what string, i int, got time.Duration, wantMs float64) {
 	t.Helper()
-	if ms := got.Seconds() * 1000; math.Abs(ms-wantMs) > 0.001 {
-		t.Errorf("%s, sample %d: %s = %.6f ms, want %.6f", name, i, what, ms, wantMs)
-	}
+	oracle.Is(t, "O5", fmt.Sprintf("%s (ms) after %s sample %d", what, name, i+1), wantMs, got.Seconds()*1000, 0.001)
 }
 
 // A steady round trip leaves no variance, and still the time-out stays clear of it: an ACK
