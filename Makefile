@@ -57,6 +57,17 @@ race: ## run the tests of what has goroutines under the race detector
 sim: ## run SEEDS simulations (1000) with faults drawn from the seed
 	$(GO) test -count=1 -timeout 60m ./sim -run Seeds -args -seeds $(SEEDS)
 
+# Packages whose tests judge by numbers of RFCs and models.
+ORACLEPKGS = ./stack/tcp ./congestion/... ./sim/oracles
+
+.PHONY: oracles
+oracles: ## judge the numbers that RFCs and models give: a table of expected, measured, verdict
+	@status=0; out=$$(mktemp); $(GO) test -count=1 -p 1 -timeout 20m -v -run '^TestOracle' $(ORACLEPKGS) >$$out 2>&1 || status=$$?; \
+		grep ': oracle' $$out | sort -s -t "$$(printf '\t')" -k 2,2V | awk -F '\t' '{ printf "%-6s %-82s %24s %12s  %s\n", $$2, $$3, $$4, $$5, $$6; n++; if ($$6 != "ok") bad++ } \
+			END { printf "%d numbers, %d wrong\n", n, bad }'; \
+		[ $$status = 0 ] || grep -v ': oracle' $$out | grep -E '^(---|\s+--- |FAIL|panic|.*\.go:)' >&2; \
+		rm -f $$out; exit $$status
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file fn; do \
