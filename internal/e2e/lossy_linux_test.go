@@ -40,7 +40,7 @@ func TestLossyPath(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rounds, size := sized(2, 1), sized[int64](64, 8)*mib
+	rounds, size := sized(4, 1), sized[int64](64, 8)*mib // 256 MiB each way, by turns
 	t.Run("from millrace", func(t *testing.T) {
 		server := listening(t, p.a, "serve", "http", "--listen", ":8080", "--root", built.files, "--cc", "reno", "--metrics", metricsAddress)
 		kernelFiles(t, p.a, "10.77.0.1:8090")

@@ -94,9 +94,11 @@ type recvSpace struct {
 	fin      bool // FIN came in order: the octet before NXT
 	finAhead bool // FIN came out of order, at finSEQ
 	finSEQ   seq.Num
-	segMax   int // largest payload seen: what the peer uses as full-sized
-	ackAhead int // octets accepted since the last ACK was owed
-	quick    int // segments still acknowledged at once: the peer is in slow start
+	segMax   int       // largest payload seen: what the peer uses as full-sized
+	ackAhead int       // octets accepted since the last ACK was owed
+	quick    int       // segments still acknowledged at once: the peer is in slow start
+	lossy    int       // segments that the path still counts as lossy for
+	dataAt   mono.Time // when the last segment came in order
 
 	tsOK     bool // timestamps were agreed, or are offered
 	sackOK   bool // likewise SACK

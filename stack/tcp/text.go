@@ -124,10 +124,21 @@ func (c *Conn) store(seg *wire.Segment, off uint64) {
 //
 // Where the configuration says so, one ACK covers what came at once, up to AckFold: each ACK
 // costs both ends a packet, and a sender of bulk data learns nothing by them. Not at the start,
-// when they are what opens its window.
+// when they are what opens its window, and not on a path that loses: a sender whose one ACK of
+// a whole window is lost waits for its timer. There, what comes after a silence is acknowledged
+// at once, for it may well be that sender's probe.
 func (c *Conn) ackData(now mono.Time, n int, filled bool) {
 	r := &c.rcv
 	r.ackAhead += n
+	fold := c.cfg.AckFold
+	if r.lossy > 0 {
+		r.lossy--
+		fold = 0
+		if now.Sub(r.dataAt) > max(c.rtt.srtt, probeTimeoutMin) {
+			c.owe.ack = true
+		}
+	}
+	r.dataAt = now
 	if filled {
 		c.owe.ack = true
 	}
@@ -136,7 +147,7 @@ func (c *Conn) ackData(now mono.Time, n int, filled bool) {
 		c.owe.ack = true
 	}
 	every := c.cfg.AckEvery * r.segMax
-	if r.ackAhead >= every && r.quick == 0 && r.ackAhead < c.cfg.AckFold*r.segMax {
+	if r.ackAhead >= every && r.quick == 0 && r.ackAhead < fold*r.segMax {
 		c.owe.ack = true
 	} else if r.ackAhead >= every {
 		r.ackAhead = 0
@@ -169,8 +180,13 @@ func (c *Conn) takeFIN(now mono.Time) {
 	}
 }
 
+// lossyFor is how many segments in order a path counts as one that loses, after one that came out
+// of order or twice: a loss rate of a tenth of a per cent keeps it so.
+const lossyFor = 1000
+
 // oweDuplicate owes one more immediate ACK: the peer counts them.
 func (c *Conn) oweDuplicate(now mono.Time) {
+	c.rcv.lossy = lossyFor
 	if c.owe.dups < dupsMax {
 		c.owe.dups++
 	}

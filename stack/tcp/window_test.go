@@ -199,6 +199,49 @@ func TestFoldedACKs(t *testing.T) {
 	s.want("the fill at once", ". 1:1(0) ack 47001")
 }
 
+// On a path that loses, the one ACK of a whole window would be lost as well, and the sender wait
+// for its timer: each second segment is acknowledged by itself, and at once what comes after a
+// silence, which may be the probe of a sender that waits. A thousand segments later that is over.
+func TestFoldedACKsNotOnLossyPath(t *testing.T) {
+	s := established(t, tcp.Config{DelayedACK: 200 * time.Millisecond, AckFold: 8}, wire.Options{})
+	at := 1
+	taken := make([]byte, 1<<16)
+	batch := func(segments int) []string {
+		for range segments {
+			s.in(wire.ACK, at, 1000, 1)
+			at += 1000
+		}
+		lines := s.out()
+		s.recv.Read(taken)
+		s.Consumed(s.now)
+		s.out() // the window
+		return lines
+	}
+	batch(16)
+	s.in(wire.ACK, at+1000, 1000, 1)
+	s.want("one out of order", ". 1:1(0) ack 16001")
+	batch(1)
+	at += 1000
+	s.want("nothing more")
+	if got := len(batch(6)); got != 3 {
+		t.Errorf("%d ACKs of 6 segments, want 3", got)
+	}
+	if got := len(batch(1)); got != 0 {
+		t.Errorf("%d ACKs of one segment that comes with the others, want it delayed", got)
+	}
+	batch(1)
+	s.after(500 * time.Millisecond)
+	if got := len(batch(1)); got != 1 {
+		t.Errorf("%d ACKs of one segment after a silence, want 1", got)
+	}
+	for range 125 {
+		batch(8)
+	}
+	if got := len(batch(6)); got != 1 {
+		t.Errorf("%d ACKs of 6 segments, a thousand after the last loss, want 1", got)
+	}
+}
+
 func TestDataCarriesTheACK(t *testing.T) {
 	s := established(t, tcp.Config{}, wire.Options{})
 	for i := range 20 {
