@@ -154,9 +154,12 @@ func (c *Client) holdOne(ctx context.Context, address string, w Workload, group 
 }
 
 // Release closes what Hold opened, the head of the group last: the server then closes what
-// is its.
+// is its. The others are reset where that can be done, so that their ports are free at once.
 func (c *Client) Release() {
 	for i := len(c.held) - 1; i >= 0; i-- {
+		if l, ok := c.held[i].(interface{ SetLinger(sec int) error }); ok && i > 0 {
+			_ = l.SetLinger(0)
+		}
 		_ = c.held[i].Close()
 	}
 	c.held = nil

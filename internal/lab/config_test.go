@@ -47,13 +47,13 @@ func TestCheckAddress(t *testing.T) {
 	}
 }
 
-func TestTestProcess(t *testing.T) {
+func TestProcessOf(t *testing.T) {
 	for name, want := range map[string]int{
 		"test-123-4": 123, "lab": 0, "test-x-1": 0, "test--1": 0, "contest-5-1": 0,
 	} {
-		pid, ours := testProcess(name)
+		pid, ours := processOf("test-", name)
 		if ours != (want > 0) || ours && pid != want {
-			t.Errorf("testProcess(%q) = %d, %v, want %d", name, pid, ours, want)
+			t.Errorf("processOf(%q) = %d, %v, want %d", name, pid, ours, want)
 		}
 	}
 }

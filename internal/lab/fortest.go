@@ -3,8 +3,6 @@ package lab
 import (
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"sync/atomic"
 )
 
@@ -31,7 +29,7 @@ func ForTest(t TB, cfg Config) *Lab {
 	if cfg.Name == "" {
 		cfg.Name = fmt.Sprintf("%s%d-%d", testPrefix, os.Getpid(), testLabs.Add(1))
 	}
-	sweep()
+	Sweep(testPrefix)
 	l, err := Up(cfg)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -43,31 +41,4 @@ func ForTest(t TB, cfg Config) *Lab {
 		}
 	})
 	return l
-}
-
-// sweep removes the labs of test processes that are no more. One that cannot be removed is
-// left for the next test.
-func sweep() {
-	names, err := List()
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		if pid, ours := testProcess(name); ours && !alive(pid) {
-			_ = Remove(name)
-		}
-	}
-}
-
-// testProcess returns the process that made a lab for a test, from the lab's name.
-func testProcess(name string) (pid int, ours bool) {
-	rest, ours := strings.CutPrefix(name, testPrefix)
-	digits, _, _ := strings.Cut(rest, "-")
-	pid, err := strconv.Atoi(digits)
-	return pid, ours && err == nil && pid > 0
-}
-
-func alive(pid int) bool {
-	_, err := os.Stat("/proc/" + strconv.Itoa(pid))
-	return err == nil
 }

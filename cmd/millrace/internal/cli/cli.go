@@ -141,7 +141,7 @@ CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; "millrace demo" shows it without a NIC, 
 		return usagef("%w (see %s --help)", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.demoCommand(), a.peerCommand(), a.serveCommand(), a.proxyCommand(), a.getCommand(), a.ncCommand(), a.iperf3Command(),
+		a.demoCommand(), a.peerCommand(), a.benchCommand(), a.serveCommand(), a.proxyCommand(), a.getCommand(), a.ncCommand(), a.iperf3Command(),
 		a.labCommand(), a.simCommand(), a.ccCommand(), a.ssCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root

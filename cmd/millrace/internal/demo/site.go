@@ -46,7 +46,7 @@ type client struct {
 
 // open makes the site. What it has made, close takes away, also when it fails.
 func open(ctx context.Context, cfg Config) (s *site, err error) {
-	sweep()
+	lab.Sweep(prefix)
 	serve, stop := context.WithCancel(ctx)
 	s = &site{stop: stop}
 	name := prefix + strconv.Itoa(os.Getpid())
@@ -150,25 +150,6 @@ func (s *site) close() error {
 
 // prefix begins the names of the demo's labs; the process follows.
 const prefix = "demo-"
-
-// sweep removes the labs of demos that were killed. What cannot be removed is left.
-func sweep() {
-	names, err := lab.List()
-	if err != nil {
-		return
-	}
-	for _, name := range names {
-		rest, ours := strings.CutPrefix(name, prefix)
-		digits, _, _ := strings.Cut(rest, "-")
-		pid, err := strconv.Atoi(digits)
-		if !ours || err != nil || pid < 1 {
-			continue
-		}
-		if _, err := os.Stat("/proc/" + digits); os.IsNotExist(err) {
-			_ = lab.Remove(name)
-		}
-	}
-}
 
 // sysctl reads a variable of the thread's namespace.
 func sysctl(name string) string {

@@ -8,8 +8,9 @@ import (
 
 // kernel is the kernel's TCP.
 type kernel struct {
-	listen net.ListenConfig
-	dial   net.Dialer
+	listen     net.ListenConfig
+	dial       net.Dialer
+	congestion string // "": the system's default
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -18,7 +19,7 @@ type kernel struct {
 // Kernel returns the kernel's TCP as a Network. Of the configuration only Congestion
 // applies; it must be one that the kernel has.
 func Kernel(cfg Config) Network {
-	k := new(kernel)
+	k := &kernel{congestion: cfg.Congestion}
 	// Plain TCP: Go's default for listeners is a multipath socket, which is slower.
 	k.listen.SetMultipathTCP(false)
 	if cfg.Congestion != "" {
@@ -47,6 +48,9 @@ func (k *kernel) DialContext(ctx context.Context, network, address string) (net.
 
 // Info asks the kernel about a connection.
 func (k *kernel) Info(c net.Conn) (Info, bool) { return kernelInfo(c) }
+
+// About says which TCP it is.
+func (k *kernel) About() string { return kernelAbout(k.congestion) }
 
 // Close closes the listeners. Connections stay their users'.
 func (k *kernel) Close() error {

@@ -3,6 +3,8 @@ package network
 import (
 	"fmt"
 	"net"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -45,6 +47,21 @@ func kernelInfo(c net.Conn) (info Info, ok bool) {
 		return err
 	})
 	return info, err == nil
+}
+
+// kernelAbout names the kernel's TCP and its congestion control.
+func kernelAbout(congestion string) string {
+	read := func(name string) string {
+		b, err := os.ReadFile("/proc/sys/" + name)
+		if err != nil {
+			return "unknown"
+		}
+		return strings.TrimSpace(string(b))
+	}
+	if congestion == "" {
+		congestion = read("net/ipv4/tcp_congestion_control")
+	}
+	return "Linux " + read("kernel/osrelease") + ", " + congestion
 }
 
 func setKernelCongestion(c net.Conn, name string) error {

@@ -10,6 +10,8 @@ import (
 
 func kernelInfo(net.Conn) (Info, bool) { return Info{}, false }
 
+func kernelAbout(string) string { return "the system's TCP" }
+
 func setKernelCongestion(net.Conn, string) error { return ErrNoInfo }
 
 func control(string) func(network, address string, c syscall.RawConn) error {

@@ -109,6 +109,9 @@ func (n *nic) Instance() inspect.Instance {
 	return i
 }
 
+// About says how the NIC was opened, and the congestion control.
+func (n *nic) About() string { return n.NIC.Info().String() + ", " + n.chosen.Load().name }
+
 // Listen listens on the NIC's addresses.
 func (n *nic) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	return stack.ListenConfig{Stack: n.Stack}.Listen(ctx, network, address)

@@ -60,6 +60,14 @@ func InfoOf(n Network, c net.Conn) (Info, bool) {
 	return Info{}, false
 }
 
+// AboutOf says in a line how the network runs.
+func AboutOf(n Network) string {
+	if n, ok := n.(interface{ About() string }); ok {
+		return n.About()
+	}
+	return ""
+}
+
 // Chooser is a Network whose new connections, those that are dialed and those that are
 // accepted, can be given another congestion control while it is open.
 type Chooser interface {

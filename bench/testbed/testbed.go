@@ -1,0 +1,267 @@
+// Package testbed makes what is measured: links, and on each of them stacks, each end in a
+// process of its own, so that what it has used of the machine is known and no stack shares
+// a scheduler with its peer. On the lab every stack has a veth pair of its own, and its
+// peer is the kernel's TCP unless it is said otherwise.
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/millrace-tcp/millrace/bench"
+	"github.com/millrace-tcp/millrace/bench/raw"
+	"github.com/millrace-tcp/millrace/internal/lab"
+	"github.com/millrace-tcp/millrace/loader"
+)
+
+// The stacks.
+const (
+	Millrace     = "millrace"
+	MillraceBoth = "millrace-both" // at both ends
+	Kernel       = "kernel"        // as it is: 64 KiB segments
+	KernelXDP    = "kernel-xdp"    // with XDP attached at both ends, which takes the large segments away on a veth
+	Raw          = "raw"           // frames without TCP
+	MemoryCopy   = "memory-copy"
+	GVisorXDP    = "gvisor-xdp"    // on its AF_XDP endpoint
+	GVisorPacket = "gvisor-packet" // on AF_PACKET
+	GVisor       = "gvisor"        // over its pipe
+)
+
+// The links.
+const (
+	Lab  = "lab"
+	Pipe = "pipe"
+	NIC  = "nic"
+)
+
+// Stacks returns the stacks that a link can have, the one that is measured first.
+func Stacks(link string) []string {
+	switch link {
+	case Lab:
+		return []string{Millrace, MillraceBoth, Kernel, KernelXDP, Raw, GVisorXDP, GVisorPacket}
+	case Pipe:
+		return []string{Millrace, GVisor, MemoryCopy}
+	case NIC:
+		return []string{Millrace, Kernel}
+	}
+	return nil
+}
+
+// NeedsPeers says whether a stack is one of the program of bench/peers.
+func NeedsPeers(stack string) bool { return strings.HasPrefix(stack, "gvisor") }
+
+// Link is what stacks are measured over.
+type Link struct {
+	Kind   string `json:"link"`
+	MTU    int    `json:"mtu,omitempty"`    // of the lab and the pipe
+	Queues int    `json:"queues,omitempty"` // of the lab
+	NIC    string `json:"nic,omitempty"`    // of a NIC
+	To     string `json:"to,omitempty"`     // a server that is reached over it
+}
+
+// String names the link as reports do.
+func (l Link) String() string {
+	switch l.Kind {
+	case Lab:
+		return fmt.Sprintf("lab/mtu=%d/queues=%d", l.MTU, l.Queues)
+	case Pipe:
+		return fmt.Sprintf("pipe/mtu=%d", l.MTU)
+	}
+	return l.Kind + "/" + l.NIC
+}
+
+// Config says what to make stacks of.
+type Config struct {
+	// End is the command line of a program that becomes an agent for one end, as "millrace
+	// bench end" does.
+	End []string
+	// Client is the command line of one that dials over the kernel's TCP.
+	Client []string
+	// Peers is the command line of the program of bench/peers; nil if there is none.
+	Peers []string
+	// Flags is added to End where it opens a NIC.
+	Flags []string
+}
+
+// Bed is links and stacks that are up. One goroutine uses it.
+type Bed struct {
+	cfg     Config
+	ctx     context.Context // that of the processes
+	labs    int
+	abouts  map[string]string
+	closers []func() error
+}
+
+// prefix begins the names of the labs; the process and a number follow.
+const prefix = "bench-"
+
+// New returns an empty bed, and takes away what beds of processes that were killed left.
+// Its processes are killed when ctx ends; Close is needed nevertheless.
+func New(ctx context.Context, cfg Config) *Bed {
+	lab.Sweep(prefix)
+	return &Bed{cfg: cfg, ctx: ctx, abouts: make(map[string]string)}
+}
+
+// Close ends the processes and takes the labs away.
+func (b *Bed) Close() error {
+	var errs []error
+	for _, f := range slices.Backward(b.closers) {
+		errs = append(errs, f())
+	}
+	b.closers = nil
+	return errors.Join(errs...)
+}
+
+// About tells how each of the stacks runs, by stack and link.
+func (b *Bed) About() map[string]string { return b.abouts }
+
+// onClose has f called by Close, before what was asked for earlier.
+func (b *Bed) onClose(f func() error) { b.closers = append(b.closers, f) }
+
+// Target makes a stack on a link.
+func (b *Bed) Target(link Link, stack string) (bench.Target, error) {
+	if !slices.Contains(Stacks(link.Kind), stack) {
+		return bench.Target{}, fmt.Errorf("testbed: there is no %s on a %s, there are %s",
+			stack, link.Kind, strings.Join(Stacks(link.Kind), ", "))
+	}
+	if NeedsPeers(stack) && b.cfg.Peers == nil {
+		return bench.Target{}, fmt.Errorf("testbed: %s needs the program of bench/peers", stack)
+	}
+	t := &target{stack: stack}
+	var err error
+	switch {
+	case stack == MemoryCopy:
+		t.local = raw.Copy()
+	case link.Kind == Pipe:
+		err = b.onPipe(t, link)
+	case link.Kind == NIC:
+		err = b.onNIC(t, link)
+	default:
+		err = b.onLab(t, link)
+	}
+	if err != nil {
+		return bench.Target{}, fmt.Errorf("testbed: make %s on %v: %w", stack, link, err)
+	}
+	b.abouts[link.String()+" "+stack] = t.about()
+	return bench.Target{Name: stack, Run: t.run}, nil
+}
+
+// agent starts an agent that ends with the bed.
+func (b *Bed) agent(on *lab.Host, argv ...string) (*process, error) {
+	p, err := start(b.ctx, on, argv)
+	if err != nil {
+		return nil, err
+	}
+	b.onClose(func() error { p.end(); return nil })
+	return p, nil
+}
+
+// end is the command line of an end of this module.
+func (b *Bed) end(args ...string) []string { return slices.Concat(b.cfg.End, args) }
+
+func (b *Bed) onPipe(t *target, link Link) (err error) {
+	mtu := strconv.Itoa(link.MTU)
+	argv := b.end("--pipe", mtu)
+	if t.stack == GVisor {
+		argv = slices.Concat(b.cfg.Peers, []string{"--stack", "pipe", "--mtu", mtu})
+	}
+	t.client, err = b.agent(nil, argv...)
+	if err == nil {
+		t.address = t.client.hello.Address
+	}
+	return err
+}
+
+func (b *Bed) onNIC(t *target, link Link) (err error) {
+	argv := b.end("--stack", t.stack)
+	if t.stack == Millrace {
+		argv = slices.Concat(argv, []string{"--nic", link.NIC}, b.cfg.Flags)
+	}
+	t.client, err = b.agent(nil, argv...)
+	t.address, t.outward = link.To, true
+	return err
+}
+
+const (
+	servePort = "5001"
+	webPort   = "5002"
+)
+
+func (b *Bed) onLab(t *target, link Link) error {
+	b.labs++
+	l, err := lab.Up(lab.Config{
+		Name: fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), b.labs), MTU: link.MTU, Queues: link.Queues,
+	})
+	if err != nil {
+		return err
+	}
+	b.onClose(l.Down)
+	t.lab = l
+	// Connections that are opened and closed for seconds need more ports than a minute of
+	// TIME-WAIT leaves: take all, and take them again after a second.
+	for name, value := range map[string]string{
+		"net/ipv4/ip_local_port_range": "10000 65535", "net/ipv4/tcp_tw_reuse": "1",
+	} {
+		if err := l.B.SetSysctl(name, value); err != nil {
+			return err
+		}
+	}
+	if t.stack == Raw {
+		t.client, err = b.agent(nil, b.end("--raw", l.Name)...)
+		return err
+	}
+	if t.stack == KernelXDP {
+		for _, h := range []*lab.Host{l.A, l.B} {
+			if err := b.attach(t, h); err != nil {
+				return err
+			}
+		}
+	}
+	if t.server, err = b.agent(l.A, b.serverArgs(t.stack, l)...); err != nil {
+		return err
+	}
+	client := b.cfg.Client
+	if t.stack == MillraceBoth {
+		client = slices.Concat(b.end("--nic", l.B.Interface), b.cfg.Flags)
+	}
+	t.client, err = b.agent(l.B, client...)
+	t.address = l.A.IP4.Addr().String() + ":" + servePort
+	t.web = l.A.IP4.Addr().String() + ":" + webPort
+	return err
+}
+
+// serverArgs is the command line of the server of a stack.
+func (b *Bed) serverArgs(stack string, l *lab.Lab) []string {
+	listen := []string{"--listen", ":" + servePort, "--web", ":" + webPort}
+	nic := []string{"--nic", l.A.Interface}
+	switch stack {
+	case GVisorXDP, GVisorPacket:
+		return slices.Concat(b.cfg.Peers, []string{"--stack", strings.TrimPrefix(stack, "gvisor-")}, nic, listen)
+	case Kernel, KernelXDP:
+		return slices.Concat(b.end("--stack", "kernel"), listen)
+	}
+	return slices.Concat(b.cfg.End, nic, b.cfg.Flags, listen)
+}
+
+// attach puts the XDP program on a host's interface. It claims nothing.
+func (b *Bed) attach(t *target, h *lab.Host) error {
+	return h.Do(func() error {
+		prog, err := loader.Attach(h.Index, loader.Config{})
+		if err != nil {
+			return err
+		}
+		b.onClose(prog.Close)
+		t.notes = append(t.notes, fmt.Sprintf("XDP %v on %s", prog.Mode(), h.Interface))
+		return nil
+	})
+}
+
+// watchMax is how much longer than its workload a run may take before its processes are
+// killed: more than any end waits by itself.
+const watchMax = 40 * time.Second
