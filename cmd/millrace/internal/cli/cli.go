@@ -51,6 +51,7 @@ func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e
 // bring their own.
 type app struct {
 	version        string
+	args           []string // the command line, for reports
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
@@ -87,6 +88,7 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 // run runs one command line.
 func (a *app) run(ctx context.Context, args []string) int {
 	a.log = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: &a.level}))
+	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)

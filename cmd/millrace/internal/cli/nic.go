@@ -36,6 +36,13 @@ type nic struct {
 
 // nicFlags adds the flags to a command.
 func (a *app) nicFlags(cmd *cobra.Command) *nic {
+	n := a.portFlags(cmd)
+	cmd.Flags().Var(&n.stack, "stack", "TCP to run on, kernel for comparison: millrace|kernel")
+	return n
+}
+
+// portFlags adds the flags but for --stack.
+func (a *app) portFlags(cmd *cobra.Command) *nic {
 	n := &nic{
 		app: a, cmd: cmd,
 		mode:  choice{value: "auto", of: []string{"auto", "zerocopy", "copy", "generic"}},
@@ -49,7 +56,6 @@ func (a *app) nicFlags(cmd *cobra.Command) *nic {
 	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps: a duration such as 50us, or inf (default 0s, as measured best)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
 	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics (/metrics) and pprof (/debug/pprof/) on `ADDR` of the kernel's network")
-	f.Var(&n.stack, "stack", "TCP to run on, kernel for comparison: millrace|kernel")
 	f.BoolVarP(&n.verbose, "verbose", "v", false, "debug log")
 	return n
 }
@@ -94,6 +100,28 @@ func (n *nic) config() (network.Config, error) {
 		return cfg, usagef("--nic: there is no interface %q, there are %s", cfg.NIC, interfaces())
 	}
 	return cfg, nil
+}
+
+// flags returns those of the flags that were given, for the command line of a process that
+// opens the NIC in place of this one, after a check.
+func (n *nic) flags(names ...string) (given []string, err error) {
+	if n.verbose {
+		n.app.level.Set(slog.LevelDebug)
+	}
+	if n.queues < 0 {
+		return nil, usagef("--queues %d is negative", n.queues)
+	}
+	if n.cc != "" {
+		if err := checkCC(n.cc); err != nil {
+			return nil, usagef("--cc: %w", err)
+		}
+	}
+	for _, name := range names {
+		if f := n.cmd.Flags().Lookup(name); f.Changed {
+			given = append(given, "--"+name+"="+f.Value.String())
+		}
+	}
+	return given, nil
 }
 
 // interfaces lists the names of the interfaces.

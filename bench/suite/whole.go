@@ -1,0 +1,100 @@
+package suite
+
+import (
+	"slices"
+	"time"
+
+	"github.com/millrace-tcp/millrace/bench"
+	"github.com/millrace-tcp/millrace/bench/report"
+	"github.com/millrace-tcp/millrace/bench/testbed"
+)
+
+// onLab is a lab's link.
+func onLab(mtu, queues int) testbed.Link {
+	return testbed.Link{Kind: testbed.Lab, MTU: mtu, Queues: queues}
+}
+
+// bulk is a transfer each way on a number of connections.
+func bulk(link testbed.Link, flows int, stacks ...string) []Case {
+	var cases []Case
+	for _, way := range []bench.Way{bench.Upload, bench.Download} {
+		cases = append(cases, Case{link, bench.Workload{Kind: bench.Bulk, Way: way, Flows: flows}, stacks})
+	}
+	return cases
+}
+
+// Whole is the whole comparison: all that the bars ask for, each stack beside its peers. With
+// peers it has those of bench/peers too.
+func Whole(peers bool) []Section {
+	sections := []Section{
+		{"veth-1500-bulk", whole1500Bulk()}, {"veth-1500-messages", whole1500Messages()},
+		{"veth-1500-web", []Case{{
+			onLab(1500, 1), bench.Workload{Kind: bench.HTTP, Flows: 64, Time: time.Second},
+			[]string{testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorPacket},
+		}}},
+		{"veth-mtu", wholeMTU()}, {"veth-queues", wholeQueues()}, {"pipe", wholePipe()},
+		{"idle", []Case{{
+			onLab(1500, 1), bench.Workload{Kind: bench.Idle, Flows: report.IdleConns, Time: time.Second},
+			[]string{testbed.Millrace, testbed.Kernel},
+		}}},
+	}
+	if !peers {
+		for i := range sections {
+			for j := range sections[i].Cases {
+				c := &sections[i].Cases[j]
+				c.Stacks = slices.DeleteFunc(slices.Clone(c.Stacks), testbed.NeedsPeers)
+			}
+		}
+	}
+	return sections
+}
+
+func whole1500Bulk() []Case {
+	link := onLab(1500, 1)
+	cases := bulk(link, 1, testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket, testbed.Raw)
+	for _, flows := range []int{8, 64} {
+		cases = append(cases, bulk(link, flows,
+			testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket)...)
+	}
+	return cases
+}
+
+// whole1500Messages is request-response with and without new connections. Raw frames have
+// no more than fits one.
+func whole1500Messages() []Case {
+	link := onLab(1500, 1)
+	stacks := []string{
+		testbed.Millrace, testbed.MillraceBoth, testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket,
+	}
+	var cases []Case
+	for _, size := range []int{1, 64, 1400, 16384} {
+		of := stacks
+		if size <= 1400 {
+			of = append(slices.Clone(stacks), testbed.Raw)
+		}
+		cases = append(cases, Case{link, bench.Workload{Kind: bench.RequestResponse, Size: size}, of})
+	}
+	return append(cases, Case{link, bench.Workload{Kind: bench.Connect, Size: 1}, stacks})
+}
+
+func wholeMTU() []Case {
+	var cases []Case
+	for _, mtu := range []int{3498, 9000, 65000} {
+		cases = append(cases, bulk(onLab(mtu, 1), 1, testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.Raw)...)
+	}
+	return cases
+}
+
+// wholeQueues is measured again with one queue, so that one and two are beside each other.
+func wholeQueues() []Case {
+	return append(bulk(onLab(1500, 1), 8, testbed.Millrace), bulk(onLab(1500, 2), 8, testbed.Millrace, testbed.KernelXDP)...)
+}
+
+func wholePipe() []Case {
+	link := testbed.Link{Kind: testbed.Pipe, MTU: 1500}
+	return []Case{
+		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload}, []string{testbed.Millrace, testbed.GVisor, testbed.MemoryCopy}},
+		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload, Flows: 8}, []string{testbed.Millrace, testbed.GVisor}},
+		{link, bench.Workload{Kind: bench.RequestResponse, Size: 1}, []string{testbed.Millrace, testbed.GVisor}},
+	}
+}
