@@ -4,6 +4,7 @@ GO       ?= go
 SEEDS    ?= 1000
 FUZZTIME ?= 30s
 BENCH    ?= .
+BENCHARGS = --html bin/bench.html
 VERSION  := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # The version comes from git above: stamping by the go command fails in a checkout that
@@ -42,6 +43,7 @@ test: ## run all tests; as root, also those in namespaces (installs the programs
 	@[ "$$(id -u)" = 0 ] || echo 'not root: the tests in network namespaces will skip (sudo -E env "PATH=$$PATH" make test runs them)'
 	$(GO) build ./...
 	$(GO) test -count=1 -p 1 -timeout 20m ./...
+	$(GO) test -C bench/peers -count=1 -timeout 5m ./...
 
 .PHONY: root
 root: ## run the packages with root tests, and fail where one would skip
@@ -77,7 +79,19 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks that match BENCH (all)
+bench: build ## measure this stack beside kernel TCP, with BENCHARGS (root, 5 minutes; run nothing else)
+	bin/millrace bench compare --peers '' $(BENCHARGS)
+
+.PHONY: peers
+peers: build
+	$(GO) build -C bench/peers $(BUILDFLAGS) -o ../../bin/millrace-peers .
+
+.PHONY: bench-peers
+bench-peers: peers ## the same with gVisor's netstack too: the whole comparison, with a verdict
+	bin/millrace bench compare --peers bin/millrace-peers $(BENCHARGS)
+
+.PHONY: microbench
+microbench: ## run Go's benchmarks that match BENCH (all)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: lint
@@ -85,6 +99,7 @@ lint: ## gofmt, go vet, staticcheck and the rules of internal/tidy
 	@bad=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); \
 		if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -C bench/peers ./...
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 ./internal/tidy
 

@@ -129,6 +129,7 @@ CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF; "millrace demo" shows it without a NIC, 
 		Example: `  sudo millrace demo
   sudo millrace serve http --nic eth0 --listen :8080 --root /srv/www
   sudo millrace get --nic eth0 http://192.0.2.1/file -o file
+  sudo millrace bench throughput --flows 1,8
   millrace sim --link rate=20mbit,rtt=50ms --flows 4`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -159,7 +160,9 @@ func group(cmd *cobra.Command) *cobra.Command {
 		}
 		var names []string
 		for _, c := range cmd.Commands() {
-			names = append(names, c.Name())
+			if !c.Hidden {
+				names = append(names, c.Name())
+			}
 		}
 		return usagef("say what to %s: %s", cmd.Name(), strings.Join(names, ", "))
 	}
