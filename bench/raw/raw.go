@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +28,9 @@ const (
 	// of a bulk transfer.
 	headers = 14 + 20 + tcpLen
 	tcpLen  = 32
-	// ahead is how many frames the sender may be ahead of the receiver. TCP's window does
-	// the same; without it the receiver would spend itself on frames that are dropped. Half
-	// of a transmit ring of 1024.
+	// ahead is how many frames the sender may be ahead of the receiver, all pieces of packets
+	// counted. TCP's window does the same; without it the receiver would spend itself on
+	// packets that are dropped. Half of a transmit ring of 1024.
 	ahead = 512
 	// stalled is how long a sender waits for frames that do not come before it takes them
 	// for lost.
@@ -40,9 +39,10 @@ const (
 
 // End is a port at one end of a link.
 type End struct {
-	nic   *millrace.NIC
-	port  dataplane.Port // the real one
-	frame []byte         // what is sent: headers, and the room of the payload
+	nic  *millrace.NIC
+	port dataplane.Port // the real one
+	head []byte         // the headers of a packet
+	size int            // of a full packet
 }
 
 // Open opens a host's interface. Frames go to the peer.
@@ -65,15 +65,15 @@ func Open(on, peer *lab.Host, mtu int, cfg millrace.Config) (e *End, err error) 
 	if err != nil {
 		return nil, err
 	}
-	size := min(mtu, e.nic.Info().MTU) + 14
-	if e.frame, err = frame(on, peer, size); err != nil {
+	e.size = min(min(mtu, e.nic.Info().MTU)+14, e.port.Info().PacketMax())
+	if e.head, err = header(on, peer, e.size); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
 }
 
-// frame makes a segment from one host to the other.
-func frame(from, to *lab.Host, size int) ([]byte, error) {
+// header makes the headers of a segment from one host to the other.
+func header(from, to *lab.Host, size int) ([]byte, error) {
 	t, err := wire.NewTemplate(wire.TemplateConfig{
 		Eth: wire.EthHeader{Src: [6]byte(from.MAC), Dst: [6]byte(to.MAC)},
 		Src: from.IP4.Addr(), Dst: to.IP4.Addr(),
@@ -81,18 +81,18 @@ func frame(from, to *lab.Host, size int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, size)
+	b := make([]byte, headers)
 	n := t.Put(b, size-t.Len(), 0)
 	s := wire.Segment{SrcPort: Port, DstPort: Port, Flags: wire.ACK}
-	if n == 0 || wire.PutTCP(b[n:], &s) == 0 {
-		return nil, fmt.Errorf("raw: make frame: %d octets are too few", size)
+	if n == 0 || size < headers || wire.PutTCP(b[n:], &s) == 0 {
+		return nil, fmt.Errorf("raw: make packet: %d octets are no length of one", size)
 	}
 	return b, nil
 }
 
 // About says how the port was opened.
 func (e *End) About() string {
-	return fmt.Sprintf("%s, frames of %d octets", e.nic.Info(), len(e.frame))
+	return fmt.Sprintf("%s, packets of %d octets in %d frames", e.nic.Info(), e.size, e.pieces(e.size))
 }
 
 // Close gives the port and the interface back.
@@ -146,9 +146,9 @@ func (s *stub) Close() error {
 // Link is both ends. It runs one workload at a time.
 type Link struct{ A, B *End }
 
-// Run moves frames for the workload's time: Bulk towards A (Upload) or from it, or, as
-// RequestResponse, one frame back and forth. What it counts is the payload that TCP would
-// have had in the frames.
+// Run moves packets for the workload's time: Bulk towards A (Upload) or from it, or, as
+// RequestResponse, one packet back and forth. What it counts is the payload that TCP would
+// have had in them.
 func (l Link) Run(ctx context.Context, w bench.Workload) (bench.Result, error) {
 	if err := w.Check(); err != nil {
 		return bench.Result{}, err
@@ -164,147 +164,4 @@ func (l Link) Run(ctx context.Context, w bench.Workload) (bench.Result, error) {
 		return stream(ctx, l.B, l.A)
 	}
 	return stream(ctx, l.A, l.B)
-}
-
-// flight is what sender and receiver know of each other.
-type flight struct {
-	received atomic.Int64
-	waits    atomic.Bool // the sender does
-}
-
-// stream sends frames one way until ctx ends.
-func stream(ctx context.Context, from, to *End) (r bench.Result, err error) {
-	var f flight
-	var all sync.WaitGroup
-	all.Go(func() { send(ctx, from, &f) })
-	defer all.Wait()
-	defer context.AfterFunc(ctx, to.port.Wake)()
-	var batch [dataplane.BatchMax]dataplane.Frame
-	var start time.Time
-	for ctx.Err() == nil {
-		n := to.port.Recv(batch[:])
-		if n == 0 {
-			to.port.Flush()
-			if err := to.port.Wait(stalled); err != nil {
-				return r, err
-			}
-			continue
-		}
-		if start.IsZero() {
-			start = time.Now()
-		}
-		for i := range n {
-			r.Octets += int64(max(0, len(batch[i].Data)-headers))
-		}
-		to.port.Free(batch[:n])
-		r.Count += int64(n)
-		f.received.Store(r.Count)
-		if f.waits.Load() {
-			from.port.Wake()
-		}
-	}
-	if r.Count == 0 {
-		return r, errors.New("raw: no frame came")
-	}
-	r.Elapsed = time.Since(start)
-	return r, nil
-}
-
-// send sends as the receiver receives, until ctx ends.
-func send(ctx context.Context, e *End, f *flight) {
-	var batch [dataplane.BatchMax]dataplane.Frame
-	sent, lost := int64(0), int64(0)
-	for ctx.Err() == nil {
-		room := int(ahead - (sent - lost - f.received.Load()))
-		n := 0
-		if room > 0 {
-			n = e.port.Alloc(batch[:min(room, len(batch))])
-		}
-		if n == 0 {
-			e.port.Flush()
-			before := f.received.Load()
-			f.waits.Store(true)
-			if f.received.Load() == before && e.port.Wait(stalled) != nil {
-				return
-			}
-			f.waits.Store(false)
-			if f.received.Load() == before {
-				lost = sent - before
-			}
-			continue
-		}
-		for i := range n {
-			batch[i].Data = batch[i].Data[:len(e.frame)]
-			copy(batch[i].Data, e.frame[:headers])
-		}
-		e.port.Send(batch[:n])
-		e.port.Flush()
-		sent += int64(n)
-	}
-}
-
-// pingPong sends a frame back and forth until ctx ends.
-func pingPong(ctx context.Context, from, to *End, w bench.Workload) (r bench.Result, err error) {
-	size := headers + w.Size
-	if size > len(from.frame) {
-		return r, fmt.Errorf("raw: %d octets do not fit one frame", w.Size)
-	}
-	for receiveOne(from) || receiveOne(to) {
-		// What an earlier run left on the way is nobody's answer.
-	}
-	var all sync.WaitGroup
-	defer all.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, to.port.Wake)()
-	all.Go(func() {
-		for ctx.Err() == nil {
-			if receiveOne(to) {
-				sendOne(to, size)
-			}
-		}
-	})
-	start := time.Now()
-	for ctx.Err() == nil {
-		began := time.Now()
-		sendOne(from, size)
-		for !receiveOne(from) {
-			if ctx.Err() != nil || time.Since(began) > time.Second {
-				break
-			}
-		}
-		took := time.Since(began)
-		if ctx.Err() == nil {
-			r.Latency.Record(took)
-			r.Count++
-		}
-		r.Elapsed = time.Since(start)
-	}
-	if r.Count == 0 {
-		return r, errors.New("raw: no frame came back")
-	}
-	return r, nil
-}
-
-// receiveOne waits a little for a frame and drops it.
-func receiveOne(e *End) bool {
-	var batch [1]dataplane.Frame
-	if e.port.Recv(batch[:]) == 0 {
-		e.port.Flush()
-		_ = e.port.Wait(stalled) // a port that is closed is closed by who ends ctx
-		return false
-	}
-	e.port.Free(batch[:])
-	return true
-}
-
-func sendOne(e *End, size int) {
-	var batch [1]dataplane.Frame
-	if e.port.Alloc(batch[:]) == 0 {
-		return
-	}
-	batch[0].Data = batch[0].Data[:size]
-	copy(batch[0].Data, e.frame[:headers])
-	e.port.Send(batch[:])
-	e.port.Flush()
 }
