@@ -103,6 +103,67 @@ func TestMistakesAreFound(t *testing.T) {
 	}
 }
 
+// shower is Reno that shows what show returns.
+type shower struct {
+	wrong
+	show func(w *wrong, v []congestion.Value) []congestion.Value
+}
+
+func (s *shower) Inspect(v []congestion.Value) []congestion.Value { return s.show(&s.wrong, v) }
+
+// What an Inspector shows has always the same names, and is not made anew each time.
+func TestMistakesOfInspectorsAreFound(t *testing.T) {
+	for want, show := range map[string]func(w *wrong, v []congestion.Value) []congestion.Value{
+		"at most 16 are": func(w *wrong, v []congestion.Value) []congestion.Value {
+			for range 17 {
+				v = append(v, congestion.Value{Name: "x"})
+			}
+			return v
+		},
+		"want a number": func(w *wrong, v []congestion.Value) []congestion.Value {
+			return append(v, congestion.Value{Name: "x", Number: math.Log(float64(100 - w.acks))})
+		},
+		`want a number for "x0"`: func(w *wrong, v []congestion.Value) []congestion.Value {
+			return append(v, congestion.Value{Name: fmt.Sprint("x", w.acks/10)})
+		},
+		"in 100 events, want 0": func(_ *wrong, v []congestion.Value) []congestion.Value {
+			return append(make([]congestion.Value, 0, 1), congestion.Value{Name: "x"})
+		},
+	} {
+		r := &recorder{}
+		run(r, func() congestion.Algorithm { return &shower{show: show} })
+		if !strings.Contains(strings.Join(r.failed, "\n"), want) {
+			t.Errorf("failed with %q, want %q", r.failed, want)
+		}
+	}
+}
+
+// listener counts what all of its kind are told beyond the three methods.
+type listener struct {
+	wrong
+	*told
+}
+
+type told struct{ sent, lost, recovered, adopted int }
+
+func (l *listener) OnSent(*congestion.Flow, *congestion.Sent)            { l.sent++ }
+func (l *listener) OnLost(*congestion.Flow, *congestion.Lost)            { l.lost++ }
+func (l *listener) OnRecovered(*congestion.Flow, *congestion.Congestion) { l.recovered++ }
+func (l *listener) Adopt(f *congestion.Flow, now mono.Time, _ congestion.State) {
+	l.adopted++
+	l.Init(f, now)
+}
+
+// Who listens is told, and passes.
+func TestOptionalInterfaces(t *testing.T) {
+	l := &told{}
+	Run(t, func() congestion.Algorithm { return &listener{told: l} })
+	if l.sent == 0 || l.lost == 0 || l.recovered == 0 || l.adopted != 1 {
+		t.Errorf("told of %d segments sent, %d lost, %d recoveries, %d adoptions; want some, some, some, 1",
+			l.sent, l.lost, l.recovered, l.adopted)
+	}
+}
+
 // The driver is the stack's part of the game: rounds take a round trip, and a time-out leaves
 // one segment.
 func TestDriver(t *testing.T) {

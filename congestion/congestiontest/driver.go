@@ -30,16 +30,23 @@ type Driver struct {
 
 	ack     congestion.Ack
 	episode congestion.Congestion
+	sent    congestion.Sent
+	lost    congestion.Lost
 	round   uint64
 }
 
 // NewDriver returns a driver of an established connection whose algorithm is initialised.
 func NewDriver(alg congestion.Algorithm) *Driver {
+	d := established(alg)
+	alg.Init(&d.Flow, d.Now)
+	return d
+}
+
+func established(alg congestion.Algorithm) *Driver {
 	d := &Driver{Alg: alg, Now: mono.Time(time.Hour), RTT: RTT}
 	d.Flow = congestion.Flow{MSS: MSS, IW: InitialWindow, Rand: 1, Established: d.Now}
 	d.Flow.SetSsthresh(congestion.SsthreshMax)
 	d.Flow.SetCwnd(InitialWindow)
-	alg.Init(&d.Flow, d.Now)
 	return d
 }
 
@@ -55,7 +62,8 @@ func (d *Driver) SetWindow(cwnd, ssthresh int) {
 // Wait lets time pass in which nothing happens.
 func (d *Driver) Wait(t time.Duration) { d.Now = d.Now.Add(t) }
 
-// Ack hands over an ACK of new data that came in order while the window was in full use.
+// Ack hands over an ACK of new data that came in order while the window was in full use, and
+// as much data leaves.
 func (d *Driver) Ack(octets int) { d.AckWith(octets, nil) }
 
 // AckWith is Ack with an ACK that edit, if not nil, has changed.
@@ -78,7 +86,9 @@ func (d *Driver) AckWith(octets int, edit func(a *congestion.Ack)) {
 		edit(a)
 	}
 	d.round = a.Round
+	f.DeliveredCE += uint64(a.CEOctets)
 	d.Alg.OnAck(f, a)
+	d.Sent(octets, false)
 }
 
 // measure keeps the round trip as the stack does (RFC 6298).
@@ -124,11 +134,17 @@ func (d *Driver) Congest(cause congestion.Cause) { d.CongestWith(cause, d.Flow.C
 // CongestWith begins an episode with flight octets outstanding.
 func (d *Driver) CongestWith(cause congestion.Cause, flight int) {
 	d.episode = congestion.Congestion{Now: d.Now, Cause: cause, Flight: flight}
-	if cause == congestion.CauseLoss {
-		d.episode.Lost = min(flight, d.Flow.MSS)
+	switch cause {
+	case congestion.CauseLoss:
+		d.episode.Lost, d.episode.Acked = d.Flow.MSS, d.Flow.MSS
+		d.Lost(1, false)
+	case congestion.CauseRTO:
+		d.episode.Lost = flight
+		d.Lost(min(flight/d.Flow.MSS, lostMax), true)
+	case congestion.CauseECN, congestion.CauseIdle:
 	}
 	d.Alg.OnCongestion(&d.Flow, &d.episode)
-	if cause == congestion.CauseRTO {
+	if cause == congestion.CauseRTO && !d.owner() {
 		d.Flow.SetCwnd(d.Flow.MSS)
 	}
 }
@@ -138,6 +154,8 @@ func (d *Driver) Undo(cwnd, ssthresh int) {
 	if u, ok := d.Alg.(congestion.Undoer); ok {
 		u.Undo(&d.Flow)
 	}
-	d.Flow.SetSsthresh(ssthresh)
-	d.Flow.SetCwnd(max(d.Flow.Cwnd(), cwnd))
+	if !d.owner() {
+		d.Flow.SetSsthresh(ssthresh)
+		d.Flow.SetCwnd(max(d.Flow.Cwnd(), cwnd))
+	}
 }

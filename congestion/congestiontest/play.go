@@ -20,17 +20,22 @@ type play struct {
 	left   int    // ACKs of recovery yet to come
 	clamps uint64 // when last looked
 	undoTo [2]int // cwnd and ssthresh before the last episode
+	shown  inspection
 }
 
 func newPlay(alg congestion.Algorithm, seed uint64) *play {
-	p := &play{Driver: NewDriver(alg), rng: rand.New(rand.NewPCG(seed, 9438))}
+	p := playOn(NewDriver(alg), seed)
 	// So that windows of every size come about.
 	p.rough = 1000 >> (seed % seeds * 2)
 	if seed%seeds >= seeds/2 {
 		p.Flow.SetCwnd(congestion.CwndMax >> (seed % 2 * 8))
 	}
+	return p
+}
+
+func playOn(d *Driver, seed uint64) *play {
+	p := &play{Driver: d, rng: rand.New(rand.NewPCG(seed, 9438)), rough: 100, clamps: d.Flow.Clamps()}
 	p.Flow.Rand = seed
-	p.clamps = p.Flow.Clamps()
 	p.undoTo = [2]int{p.Flow.Cwnd(), p.Flow.Ssthresh()}
 	return p
 }
@@ -69,7 +74,7 @@ func (p *play) outOfBounds() string {
 		return fmt.Sprintf("something was set below its least, and clamped: cwnd %d, ssthresh %d, pacing %d, quantum %d with an MSS of %d",
 			f.Cwnd(), f.Ssthresh(), f.Pacing(), f.Quantum(), f.MSS)
 	}
-	return ""
+	return p.shown.look(p.Alg)
 }
 
 // event plays one event.
@@ -79,6 +84,10 @@ func (p *play) event() {
 		p.left--
 		p.did = "an ACK in recovery"
 		p.ackOf(func(a *congestion.Ack) { a.InRecovery = true })
+		if p.left == 0 {
+			p.did = "the end of recovery"
+			p.Recovered(congestion.CauseLoss)
+		}
 	case k < 900:
 		p.did = "an ACK"
 		p.ackOf(nil)
@@ -96,6 +105,8 @@ func (p *play) event() {
 	case k < 994:
 		p.did = "silence"
 		p.Wait(time.Duration(p.rng.Int64N(int64(time.Hour))))
+		p.Flow.Flight = 0
+		p.Sent(p.Flow.MSS, true)
 	case k < 999:
 		p.did = "a window lowered by the stack"
 		p.Flow.SetCwnd(max(p.Flow.Cwnd()/8*7, p.Flow.MSS))
@@ -160,7 +171,7 @@ func (p *play) odd(a *congestion.Ack) {
 		a.Rate.Lost = a.NewlyLost
 	case 9:
 		a.PriorFlight = 0
-		a.Rate.OctetsPerSec, a.Rate.Interval, a.Rate.AppLimited = 1<<40, 1, true
+		a.Rate.OctetsPerSec, a.Rate.Interval, a.Rate.AppLimited = 1<<36, 1, true
 	}
 }
 

@@ -15,10 +15,12 @@ type New = func() congestion.Algorithm
 // Run checks an algorithm, and logs a short report:
 //
 //   - whatever happens, it does not panic, and what it sets lies within bounds by itself, so
-//     that nothing is ever clamped but at the upper end;
+//     that nothing is ever clamped but at the upper end (and a rate at the lower one);
 //   - the same events lead to the same decisions, whatever other connections do meanwhile, and
 //     whatever becomes of an event after it was handled;
 //   - nothing is allocated after Init;
+//   - if it is an Adopter, all that holds for a live connection that it takes over, and if it
+//     is an Inspector, it shows the same names always, and numbers;
 //   - if it goes by its window, without pacing: the rules of RFC 5681 that hold for every such
 //     algorithm, as steps.
 func Run(t *testing.T, alg New) {
@@ -40,6 +42,7 @@ func (r *report) all(alg New) {
 	}
 	r.deterministic(alg)
 	r.allocations(alg)
+	r.adopts(alg)
 	if paced(alg) {
 		r.note("steps", "not applicable, as it paces")
 	} else {
@@ -51,8 +54,8 @@ func (r *report) all(alg New) {
 }
 
 func name(a congestion.Algorithm) string {
-	if n, ok := a.(congestion.Named); ok {
-		return n.Name()
+	if n := congestion.NameOf(a); n != "" {
+		return n
 	}
 	return fmt.Sprintf("%T", a)
 }
@@ -139,7 +142,8 @@ func (r *report) allocations(alg New) {
 	problem := p.run(1000, nil)
 	if problem == "" {
 		const events = 100 // at a time, as the average is rounded down
-		if n := testing.AllocsPerRun(20, func() { p.run(events, nil) }); n != 0 {
+		p.outOfBounds()    // which makes room for what is shown
+		if n := testing.AllocsPerRun(20, func() { p.run(events, p.outOfBounds) }); n != 0 {
 			problem = fmt.Sprintf("%v in %d events, want 0", n, events)
 		}
 	}

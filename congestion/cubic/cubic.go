@@ -75,9 +75,22 @@ func New() congestion.Algorithm { return Config{}.New() }
 // Name returns "cubic".
 func (c *Cubic) Name() string { return "cubic" }
 
-// Init starts from the window that the stack, or the algorithm before, has set.
+// Init starts from the window that the stack has set.
 func (c *Cubic) Init(_ *congestion.Flow, now mono.Time) {
 	*c = Cubic{cfg: c.cfg, alpha: c.alpha, ackedAt: now}
+}
+
+// Adopt takes over a connection whose window another algorithm has found: a plateau begins
+// there. From CUBIC, as with other options, the curve goes on.
+func (c *Cubic) Adopt(f *congestion.Flow, now mono.Time, from congestion.State) {
+	c.Init(f, now)
+	if f.Ssthresh() < congestion.SsthreshMax {
+		c.slow.Stop() // the initial slow start is over
+	}
+	if old, ok := from.From.(*Cubic); ok {
+		c.now, c.before, c.slow = old.now, old.before, old.slow
+		c.cwndLast, c.fraction = old.cwndLast, old.fraction
+	}
 }
 
 // OnAck grows the window.
@@ -194,6 +207,21 @@ func (c *Cubic) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
 
 // Undo goes back to before the last episode. https://www.rfc-editor.org/rfc/rfc9438.html#section-4.9
 func (c *Cubic) Undo(*congestion.Flow) { c.now = c.before }
+
+// Inspect shows the curve: Wmax and W_est in octets, K and t in seconds.
+func (c *Cubic) Inspect(v []congestion.Value) []congestion.Value {
+	css := 0.0
+	if c.slow.Conservative() {
+		css = 1
+	}
+	return append(v,
+		congestion.Value{Name: "w_max", Number: c.now.wMax},
+		congestion.Value{Name: "w_est", Number: c.now.wEst},
+		congestion.Value{Name: "k_s", Number: c.now.k.Seconds()},
+		congestion.Value{Name: "t_s", Number: c.now.t.Seconds()},
+		congestion.Value{Name: "css", Number: css},
+	)
+}
 
 // window is cwnd with its fraction, which is void if the stack has set cwnd meanwhile.
 func (c *Cubic) window(f *congestion.Flow) float64 {

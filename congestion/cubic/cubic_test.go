@@ -151,6 +151,33 @@ func TestUndo(t *testing.T) {
 	}
 }
 
+// A connection that CUBIC takes over keeps its window, as the plateau of a new curve; from CUBIC
+// with other options the curve goes on.
+func TestAdopt(t *testing.T) {
+	d := reduced(cubic.Config{}, 1000)
+	for range 40 {
+		d.Round()
+	}
+	other := cubic.Config{C: 0.4, NoHyStart: true}.New()
+	before := d.Cwnd()
+	other.(congestion.Adopter).Adopt(&d.Flow, d.Now, congestion.State{From: d.Alg, Name: "cubic"})
+	d.Alg = other
+	for range 20 {
+		d.Round()
+	}
+	if w := curve(1000, 3) * mss; math.Abs(float64(d.Cwnd())/w-1) > 0.01 {
+		t.Errorf("cwnd went from %d to %d, want %.0f as the curve says", before, d.Cwnd(), w)
+	}
+	fresh := cubic.New()
+	before = d.Cwnd()
+	fresh.(congestion.Adopter).Adopt(&d.Flow, d.Now, congestion.State{Name: "reno"})
+	d.Alg = fresh
+	d.Round()
+	if got := d.Cwnd() - before; got < 0 || got > mss {
+		t.Errorf("taken over from reno cwnd went from %d to %d, want at most a segment more", before, d.Cwnd())
+	}
+}
+
 // HyStart++ is on by default: rounds that grow longer end slow start, and without it do not.
 func TestHyStart(t *testing.T) {
 	for _, tt := range []struct {

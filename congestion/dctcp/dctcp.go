@@ -49,6 +49,19 @@ func (d *DCTCP) Init(f *congestion.Flow, now mono.Time) {
 	d.alpha, d.acked, d.marked = 1, 0, 0
 }
 
+// Adopt takes over a connection. From DCTCP, as with another gain, it keeps the estimate.
+func (d *DCTCP) Adopt(f *congestion.Flow, now mono.Time, from congestion.State) {
+	d.Init(f, now)
+	if old, ok := from.From.(*DCTCP); ok {
+		d.alpha, d.acked, d.marked = old.alpha, old.acked, old.marked
+	}
+}
+
+// Inspect shows the estimate.
+func (d *DCTCP) Inspect(v []congestion.Value) []congestion.Value {
+	return append(v, congestion.Value{Name: "alpha", Number: d.alpha})
+}
+
 // OnAck counts marks, and grows the window as Reno does.
 func (d *DCTCP) OnAck(f *congestion.Flow, a *congestion.Ack) {
 	d.acked += a.Acked

@@ -74,6 +74,37 @@ func (l *LEDBAT) Init(f *congestion.Flow, now mono.Time) {
 	f.SetCwnd(min(f.Cwnd(), windowMin*f.MSS))
 }
 
+// Adopt takes over a connection, with the window that it has.
+func (l *LEDBAT) Adopt(f *congestion.Flow, now mono.Time, _ congestion.State) {
+	*l = LEDBAT{target: l.target, minute: now}
+	l.history[0] = f.MinRTT
+}
+
+// String returns the phase as it is shown.
+func (p phase) String() string {
+	switch p {
+	case phaseFirst:
+		return "first slow start"
+	case phaseSteady:
+		return "steady"
+	case phaseHold:
+		return "slowed down"
+	case phaseRamp:
+		return "ramp"
+	}
+	return "unknown"
+}
+
+// Inspect shows the delays, in seconds, and the phase.
+func (l *LEDBAT) Inspect(v []congestion.Value) []congestion.Value {
+	base, queue := l.delay()
+	return append(v,
+		congestion.Value{Name: "base_delay_s", Number: base.Seconds()},
+		congestion.Value{Name: "queue_delay_s", Number: queue.Seconds()},
+		congestion.Value{Name: "phase", Text: l.phase.String()},
+	)
+}
+
 // OnAck takes a sample of the delay and moves the window.
 func (l *LEDBAT) OnAck(f *congestion.Flow, a *congestion.Ack) {
 	if a.RTT > 0 {

@@ -146,3 +146,18 @@ func TestLoss(t *testing.T) {
 		t.Errorf("cwnd %d after silence, want 10000", d.Cwnd())
 	}
 }
+
+// A connection that it takes over keeps its window, and what is known of the path.
+func TestAdopt(t *testing.T) {
+	d := steady(100*ms, 50)
+	l := ledbat.New()
+	l.(congestion.Adopter).Adopt(&d.Flow, d.Now, congestion.State{Name: "cubic"})
+	d.Alg, d.RTT = l, 190*ms
+	if d.Cwnd() != 50*mss {
+		t.Errorf("cwnd is %d, want 50000", d.Cwnd())
+	}
+	d.Round()
+	if d.Cwnd() >= 35*mss {
+		t.Errorf("cwnd is %d after a round with 30 ms beyond the target, want half of it gone", d.Cwnd())
+	}
+}

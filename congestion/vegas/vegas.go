@@ -62,10 +62,18 @@ func New() congestion.Algorithm { return Config{}.New() }
 // Name returns "vegas".
 func (v *Vegas) Name() string { return "vegas" }
 
-// Init starts without knowledge of the path.
+// Init starts with what the stack knows of the path.
 func (v *Vegas) Init(f *congestion.Flow, now mono.Time) {
 	v.reno.Init(f, now)
-	*v = Vegas{cfg: v.cfg, reno: v.reno}
+	*v = Vegas{cfg: v.cfg, reno: v.reno, base: f.MinRTT}
+}
+
+// Inspect shows the shortest round trip of all and of this round, in seconds.
+func (v *Vegas) Inspect(values []congestion.Value) []congestion.Value {
+	return append(values,
+		congestion.Value{Name: "base_rtt_s", Number: v.base.Seconds()},
+		congestion.Value{Name: "least_rtt_s", Number: v.least.Seconds()},
+	)
 }
 
 // OnAck measures, and decides once a round.
