@@ -44,7 +44,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	if c.snd.UNA.Less(seg.ACK) {
 		c.takeAcked(now, seg)
 	}
-	c.ecnFeedback(seg)
+	c.ecnFeedback(now, seg)
 	c.flow.Delivered += uint64(a.Acked)
 	c.flow.DeliveredCE += uint64(a.CEOctets)
 	if a.Acked > 0 {

@@ -6,8 +6,9 @@ import (
 	"github.com/millrace-tcp/millrace/mono"
 )
 
-// At most this many challenge ACKs of a connection in this time. Keepalives and window probes
-// are answered under the same limit, which is far above their rate.
+// At most this many challenge ACKs of a connection in this time. What PAWS refuses, what lies
+// outside of the window, keepalives and window probes are answered under the same limit, which is
+// far above the rate of the latter. (Linux answers two in a second, and leaves out data.)
 const (
 	challengesMax  = 10
 	challengeEvery = time.Second
@@ -67,14 +68,16 @@ func (c *Conn) challenge(now mono.Time, counter *uint64) {
 	c.owe.ack = true
 }
 
-// answerProbe owes an ACK to what asks for a sign of life, at the rate of the connection
-// alone: ten thousand that are idle may all be asked in one second.
-func (c *Conn) answerProbe(now mono.Time) {
-	c.p.Stats.TCPOutOfWindow++
-	if c.mayAnswer(now) {
-		c.count.challenges++
-		c.owe.ack = true
+// answer owes an ACK to what is not acceptable, at the rate of the connection alone: ten
+// thousand that are idle may all be asked for a sign of life in one second. Two ends that
+// refuse each other's ACKs would answer each other for ever otherwise.
+func (c *Conn) answer(now mono.Time, skipped *uint64) {
+	if !c.mayAnswer(now) {
+		*skipped++
+		return
 	}
+	c.count.challenges++
+	c.owe.ack = true
 }
 
 // mayAnswer says whether the connection's own limit allows one more.

@@ -221,10 +221,14 @@ func (c *Conn) ecnReceive(seg *wire.Segment) {
 	}
 }
 
-// ecnFeedback takes what an ACK says of marks on our own packets.
-func (c *Conn) ecnFeedback(seg *wire.Segment) {
+// ecnFeedback takes what an ACK says of marks on our own packets. One that others have overtaken
+// says what was true before: its counter is behind, and would seem to have run on by a lap.
+func (c *Conn) ecnFeedback(now mono.Time, seg *wire.Segment) {
 	e := &c.ecn
 	a := &c.ack
+	if c.outdated(now, seg) {
+		return
+	}
 	switch e.kind {
 	case ecnNone:
 		return

@@ -164,16 +164,28 @@ func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 		c.timers[timerClose] = now.Add(2 * c.cfg.MSL)
 	case seg.Flags.Has(wire.SYN):
 		c.challenge(now, &c.p.Stats.TCPSYNChallenge)
-	case seg.DataLen() > 0 || seg.Flags.Has(wire.FIN):
+	case c.repeats(seg):
 		c.p.Stats.TCPRcvDuplicate++
 		c.rcv.quick = max(c.rcv.quick, 1)
 		c.oweDuplicate(now)
 		c.noteDuplicate(seg)
 	default:
 		// A probe of window or life, or stray: one answer, at a bounded rate.
-		c.heard(now)
-		c.answerProbe(now)
+		c.p.Stats.TCPOutOfWindow++
+		if seg.LEN() == 0 {
+			c.heard(now)
+		}
+		c.answer(now, &c.p.Stats.TCPACKSkippedSeq)
 	}
+}
+
+// repeats says whether all of the segment was received before, so lately that the peer may
+// still send it again: it never has more than a window on its way. Each of these is answered,
+// for the peer counts the answers.
+func (c *Conn) repeats(seg *wire.Segment) bool {
+	n := seg.LEN()
+	return n > 0 && seg.SEQ.Add(n).LessEq(c.rcv.NXT) &&
+		c.rcv.NXT.Sub(seg.SEQ) <= max(c.p.Recv.Limit(), c.p.RecvMax, 0xffff)
 }
 
 // acceptable is the table of RFC 9293, section 3.10.7.4.

@@ -26,6 +26,7 @@ type Stats struct {
 	TCPOutOfWindow, PAWSEstab, TCPAckTooNew, TCPAckTooOld            uint64
 	TCPAbortOnTimeout, TCPAbortFailed, TWRecycled, TimeWaited, TWRST uint64
 	TCPGuessedData                                                   uint64 // data that a wary connection did not believe
-	TCPACKSkippedChallenge                                           uint64
-	TCPAlgorithmReplaced                                             uint64
+	// Answers that a limit has held back, and ACKs that came too late to say anything.
+	TCPACKSkippedChallenge, TCPACKSkippedPAWS, TCPACKSkippedSeq, PAWSOldAck uint64
+	TCPAlgorithmReplaced                                                    uint64
 }
