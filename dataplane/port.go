@@ -24,6 +24,10 @@ type Frame struct {
 	Data []byte
 	// More says that the packet goes on in the next frame.
 	More bool
+	// ChecksumAt, if not 0, is where in the packet a TCP header begins whose checksum field
+	// holds the sum of the pseudo-header and that the port is to see completed. It is set in
+	// the first frame of a packet to send, and only where Info.TXChecksum is.
+	ChecksumAt uint16
 	// Handle belongs to the port and is not changed by others.
 	Handle uint64
 }
@@ -55,7 +59,7 @@ type Port interface {
 
 	// Alloc fills dst with empty transmit frames and returns how many there were. Fewer
 	// than asked for is a normal case: the link is slower than the sender. No frame has
-	// More set.
+	// More or ChecksumAt set.
 	Alloc(dst []Frame) int
 	// Send hands frames, in order, to the link. It takes all of them: a port never has
 	// more transmit frames than room for them. What a link loses, it counts. A packet of
@@ -97,6 +101,9 @@ type Info struct {
 	TXFrames int
 	// Pieces is the most frames of a packet that Send takes; 0 is 1.
 	Pieces int
+	// TXChecksum says that the port has checksums completed of what it sends: by the kernel
+	// or the NIC, or by nobody where no wire can flip a bit.
+	TXChecksum bool
 	// LinkLocal is set where no wire can flip a bit between the peer's checksum and this
 	// port, so that a partial checksum (pseudo-header only) is accepted: a veth pair.
 	// It is never set for hardware.

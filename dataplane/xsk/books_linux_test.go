@@ -1,6 +1,8 @@
 package xsk
 
 import (
+	"bytes"
+	"encoding/binary"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -313,6 +315,33 @@ func TestSendPacketOfSeveralFrames(t *testing.T) {
 		}
 	}()
 	send(60, 60, 60, 60)
+}
+
+// struct xsk_tx_metadata lies right before the packet: the flags, where the header begins, and
+// where in it the checksum is. https://docs.kernel.org/networking/xsk-tx-metadata.html
+func TestChecksumIsAskedFor(t *testing.T) {
+	k := newKernel(t, 0)
+	k.sock.headroom, k.info.TXChecksum, k.info.Pieces = txHeadroom, true, 2
+	k.info.FrameSize -= txHeadroom
+	n := k.Alloc(k.batch[:3])
+	for i := range n {
+		k.batch[i].Data = k.batch[i].Data[:100]
+	}
+	k.batch[0].ChecksumAt, k.batch[0].More = 34, true
+	k.Send(k.batch[:n])
+	for i, options := range []uint32{unix.XDP_PKT_CONTD | unix.XDP_TX_METADATA, 0, 0} {
+		d := k.transmit()
+		if d.Addr != k.batch[i].Handle+txHeadroom || d.Options != options {
+			t.Errorf("frame %d: sent %+v, want it at %d, options %d", i, d, k.batch[i].Handle+txHeadroom, options)
+		}
+		if m := k.sock.umem[d.Addr-metadataLen:]; i == 0 && !bytes.Equal(m[:12], binary.NativeEndian.AppendUint16(
+			binary.NativeEndian.AppendUint16(binary.NativeEndian.AppendUint64(nil, 2), 34), 16)) {
+			t.Errorf("metadata %x", m[:metadataLen])
+		}
+		k.complete(d.Addr)
+	}
+	k.collect()
+	k.wantBooks("after a checksum")
 }
 
 // A completion that names no frame on its way is counted; the frame that it should have

@@ -1,6 +1,8 @@
 package xsk
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace-tcp/millrace/dataplane"
@@ -24,7 +26,7 @@ func (p *Port) Alloc(dst []dataplane.Frame) int {
 		chunk := p.txFree[len(p.txFree)-1-i]
 		start := int(chunk) << p.shift
 		end := start + p.cfg.FrameSize
-		dst[i] = dataplane.Frame{Data: p.sock.umem[start:end:end], Handle: uint64(start)}
+		dst[i] = dataplane.Frame{Data: p.sock.umem[start+p.sock.headroom : end : end], Handle: uint64(start)}
 		p.holder[chunk] = withWorker
 	}
 	p.txFree = p.txFree[:len(p.txFree)-n]
@@ -79,7 +81,7 @@ func (p *Port) packet(frames []dataplane.Frame) (n, size int) {
 	short := len(frames[0].Data) < sizeMin
 	for {
 		length := len(frames[n].Data)
-		if length > p.cfg.FrameSize {
+		if length > p.info.FrameSize {
 			panic("BUG: xsk: sent a frame longer than its room")
 		}
 		size += length
@@ -104,14 +106,38 @@ func (p *Port) post(frames []dataplane.Frame) {
 	for i := range frames {
 		f := &frames[i]
 		chunk := p.giveBack(f)
-		d := unix.XDPDesc{Addr: uint64(chunk) << p.shift, Len: uint32(len(f.Data))}
+		d := unix.XDPDesc{Addr: uint64(chunk)<<p.shift + uint64(p.sock.headroom), Len: uint32(len(f.Data))}
 		if f.More {
 			d.Options = unix.XDP_PKT_CONTD
+		}
+		if f.ChecksumAt != 0 {
+			p.askChecksum(d.Addr, f.ChecksumAt)
+			d.Options |= unix.XDP_TX_METADATA
 		}
 		tx.descs[tx.prod&tx.mask] = d
 		tx.prod++
 		p.holder[chunk] = withKernel
 	}
+}
+
+// The metadata of a packet to send: struct xsk_tx_metadata of linux/if_xdp.h. It lies right before
+// the packet, which begins at a multiple of 32 octets so that both share a cache line.
+// https://docs.kernel.org/networking/xsk-tx-metadata.html
+const (
+	metadataLen   = 24
+	txHeadroom    = 32
+	checksumField = 16 // of a TCP header
+)
+
+// askChecksum asks for the checksum of the TCP header at octet at of the packet at addr.
+func (p *Port) askChecksum(addr uint64, at uint16) {
+	if !p.info.TXChecksum {
+		panic("BUG: xsk: asked for a checksum that nobody completes")
+	}
+	m := p.sock.umem[addr-metadataLen : addr]
+	binary.NativeEndian.PutUint64(m, unix.XDP_TXMD_FLAGS_CHECKSUM)
+	binary.NativeEndian.PutUint16(m[8:], at)
+	binary.NativeEndian.PutUint16(m[10:], checksumField)
 }
 
 // recycle puts frames that the worker had on the free list.

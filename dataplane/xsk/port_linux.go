@@ -112,10 +112,12 @@ func deal(cfg Config, s *socket) *Port {
 		info: dataplane.Info{
 			Name:      fmt.Sprintf("xsk %s/%d %s", cfg.IfName, cfg.Queue, mode),
 			Queue:     cfg.Queue,
-			FrameSize: cfg.FrameSize,
+			FrameSize: cfg.FrameSize - s.headroom,
 			TXFrames:  cfg.TXFrames,
 			Pieces:    s.pieces,
 			LinkLocal: cfg.LinkLocal,
+			// In copy mode the kernel completes what the driver cannot.
+			TXChecksum: s.headroom > 0 && (!s.zeroCopy || cfg.ZeroCopyChecksum),
 		},
 		sock:   s,
 		holder: make([]holder, cfg.RXFrames+cfg.TXFrames),

@@ -26,6 +26,7 @@ type socket struct {
 	fd       int
 	zeroCopy bool
 	pieces   int // the most frames of a packet that can be sent
+	headroom int // octets before a packet to send, whose last are metadata
 	fill     addrRing
 	comp     addrRing
 	rx, tx   descRing
@@ -89,7 +90,12 @@ func (s *socket) allocate(cfg *Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("mmap %d octets of frame memory: %w", size, err)
 	}
-	if err = registerUMEM(s.fd, s.umem, cfg.FrameSize); err != nil {
+	if err = registerUMEM(s.fd, s.umem, cfg.FrameSize, metadataLen); err == nil {
+		s.headroom = txHeadroom
+	} else if errors.Is(err, unix.EINVAL) {
+		err = registerUMEM(s.fd, s.umem, cfg.FrameSize, 0)
+	}
+	if err != nil {
 		return err
 	}
 	for _, r := range []struct {

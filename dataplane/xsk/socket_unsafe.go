@@ -9,14 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// registerUMEM tells the kernel which memory the socket's frames live in.
-func registerUMEM(fd int, mem []byte, chunk int) error {
+// registerUMEM tells the kernel which memory the socket's frames live in, and how many octets of
+// metadata lie before a packet to send: 0, or what a kernel before 6.8 refuses with EINVAL.
+func registerUMEM(fd int, mem []byte, chunk, metadata int) error {
 	reg := unix.XDPUmemReg{
 		// Safety: mem is mapped memory (not Go's): it does not move, and the port unmaps it
 		// only after it has closed the socket.
 		Addr: uint64(uintptr(unsafe.Pointer(&mem[0]))),
 		Len:  uint64(len(mem)),
 		Size: uint32(chunk),
+	}
+	if metadata > 0 {
+		reg.Flags, reg.Tx_metadata_len = unix.XDP_UMEM_TX_METADATA_LEN, uint32(metadata)
 	}
 	// Safety: reg lives until the call returns; the kernel copies it.
 	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_UMEM_REG,

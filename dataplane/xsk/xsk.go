@@ -72,6 +72,9 @@ type Config struct {
 	// ZeroCopyPieces is how many frames of one packet the driver sends in zero-copy mode, as
 	// netlink tells (zc-max-segs); 0 is 1.
 	ZeroCopyPieces int
+	// ZeroCopyChecksum says that the driver completes checksums in zero-copy mode, as netlink
+	// tells (xsk-features, tx-checksum).
+	ZeroCopyChecksum bool
 	// RXRing and TXRing are the sizes of the socket's receive and transmit rings, powers
 	// of two from 64 to 32768. Default 4096 and 1024.
 	RXRing, TXRing int

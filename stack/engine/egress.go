@@ -4,6 +4,7 @@ import (
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
 // Limits of one step's output.
@@ -31,38 +32,46 @@ type tx struct {
 	next      int // frames before it are filled, from it on are empty
 	left      int // of stepFrames
 	exhausted bool
+
+	rest [dataplane.PiecesMax][]byte // the frames of a packet behind its first
+}
+
+// room sees to it that there are need empty frames, at most dataplane.PiecesMax, from next on.
+func (e *Engine) room(need int) bool {
+	t := &e.tx
+	for t.n-t.next < need {
+		if t.exhausted {
+			return false
+		}
+		ask := max(allocBatch, need-(t.n-t.next))
+		if t.n+ask > len(t.frames) {
+			e.sendFilled()
+		}
+		got := e.port.Alloc(t.frames[t.n : t.n+ask])
+		t.n += got
+		if got == 0 {
+			t.exhausted = true
+			e.stats.FramesExhausted++
+		}
+	}
+	return true
 }
 
 // frame returns an empty frame, which stays in its place until used or dropped by endTX; nil
 // if there is none.
 func (e *Engine) frame() *dataplane.Frame {
-	t := &e.tx
-	if t.next < t.n {
-		return &t.frames[t.next]
-	}
-	if t.n+allocBatch > len(t.frames) {
-		e.sendFilled()
-	}
-	if t.exhausted {
+	if !e.room(1) {
 		return nil
 	}
-	got := e.port.Alloc(t.frames[t.n : t.n+allocBatch])
-	t.n += got
-	if got == 0 {
-		t.exhausted = true
-		e.stats.FramesExhausted++
-		return nil
-	}
-	return &t.frames[t.next]
+	return &e.tx.frames[e.tx.next]
 }
 
-// sendFilled hands the filled frames to the port. None is allocated and empty when it is
-// called.
+// sendFilled hands the filled frames to the port. Those that are empty move to the front.
 func (e *Engine) sendFilled() {
 	t := &e.tx
 	e.port.Send(t.frames[:t.next])
-	e.stats.TXFrames += uint64(t.next)
-	t.n, t.next = 0, 0
+	t.n = copy(t.frames[:], t.frames[t.next:t.n])
+	t.next = 0
 }
 
 // endTX sends what is filled, gives back what is not, and has the port see to it.
@@ -150,27 +159,61 @@ func (c *Conn) deadline() mono.Time { return min(c.tcp.Deadline(), c.way.retryAt
 func (e *Engine) output(now mono.Time, c *Conn) bool {
 	t := &e.tx
 	w := &c.way
-	header := w.header.Len()
+	header, need := w.header.Len(), e.framesOf(w)
 	for range quantum {
-		f := e.frame()
-		if f == nil {
+		if !e.room(need) {
 			return false
 		}
-		n := c.tcp.Output(now, f.Data[header:])
+		frames := t.frames[t.next : t.next+need]
+		for i := range frames[1:] {
+			t.rest[i] = frames[1+i].Data
+		}
+		f := &frames[0]
+		n := c.tcp.OutputPieces(now, f.Data[header:], t.rest[:need-1])
 		if n == 0 {
 			return true
 		}
 		w.ipID++
 		w.header.PutTOS(f.Data, n, w.ipID, c.tcp.OutputECN())
-		f.Data = f.Data[:header+n]
-		w.header.Finish(f.Data)
-		t.next++
-		t.left--
+		used := e.seal(w, frames, header+n)
+		e.stats.TXFrames++
+		t.next += used
+		t.left -= used
 		if t.left <= 0 {
 			return false
 		}
 	}
 	return false
+}
+
+// framesOf is how many frames a packet on this way may need.
+func (e *Engine) framesOf(w *way) int {
+	if size := e.info.FrameSize; w.mtu+wire.EthernetVLANLen > size {
+		return (w.mtu + wire.EthernetVLANLen + size - 1) / size
+	}
+	return 1
+}
+
+// seal cuts frames to a packet of size octets, completes its checksum or leaves that to the
+// port, and returns how many frames it takes.
+func (e *Engine) seal(w *way, frames []dataplane.Frame, size int) (used int) {
+	f := &frames[0]
+	first, left := min(size, len(f.Data)), size-min(size, len(f.Data))
+	f.Data = f.Data[:first]
+	for used = 1; left > 0; used++ {
+		n := min(left, len(frames[used].Data))
+		frames[used].Data = frames[used].Data[:n]
+		e.tx.rest[used-1] = frames[used].Data
+		frames[used-1].More = true
+		left -= n
+	}
+	if e.info.TXChecksum {
+		w.header.FinishPartial(f.Data, size-first)
+		f.ChecksumAt = uint16(w.header.Len())
+		return used
+	}
+	w.header.FinishPieces(f.Data, e.tx.rest[:used-1])
+	return used
 }
 
 // notify shows the application what has changed.

@@ -77,6 +77,7 @@ type way struct {
 const (
 	overhead4 = 40
 	overhead6 = 60
+	mtuMax    = 65535
 	mtuMin    = 576 // assumed where a Router says less than IPv4's minimum for hosts
 )
 
@@ -164,9 +165,9 @@ func (e *Engine) setWay(now mono.Time, c *Conn, hop *Hop) {
 	}
 }
 
-// clampMTU limits a route's MTU to what a frame holds. A hop that does not say keeps what was.
+// clampMTU limits a route's MTU to what the port sends. A hop that does not say keeps what was.
 func (e *Engine) clampMTU(mtu, was int) int {
-	room := e.info.FrameSize - wire.EthernetVLANLen
+	room := min(e.info.PacketMax()-wire.EthernetVLANLen, mtuMax)
 	if mtu <= 0 {
 		mtu = was
 	}

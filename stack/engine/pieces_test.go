@@ -60,7 +60,7 @@ func TestAggregateInPieces(t *testing.T) {
 	for i := range data {
 		data[i] = byte(i % 251)
 	}
-	partial := func(t *wire.Template, b []byte) { t.FinishPartial(b) }
+	partial := func(t *wire.Template, b []byte) { t.FinishPartial(b, 0) }
 	whole := func(t *wire.Template, b []byte) { t.Finish(b) }
 	p.sendPieces(wire.Segment{SEQ: 1001, ACK: ack, Flags: wire.ACK, Payload: data}, 3840, 3840, partial)
 	if s := p.want(wire.ACK); s.ACK != 1001+20000 {
@@ -96,7 +96,7 @@ func TestBadPieces(t *testing.T) {
 	p.sendPieces(seg, 14+10, 4000, whole)
 	p.sendPieces(seg, 14+20+10, 4000, whole)
 	p.sendPieces(seg, 4000, 4000, func(t *wire.Template, b []byte) { t.Finish(b); b[8000] ^= 1 })
-	p.sendPieces(seg, 4000, 4000, func(t *wire.Template, b []byte) { t.FinishPartial(b) })
+	p.sendPieces(seg, 4000, 4000, func(t *wire.Template, b []byte) { t.FinishPartial(b, 0) })
 	d := p.h.e.Stats().Drop
 	if d.IPHeader != 1 || d.TCPChecksum != 3 {
 		t.Errorf("got %+v, want one IPHeader and three TCPChecksum", d)
@@ -104,4 +104,48 @@ func TestBadPieces(t *testing.T) {
 	p.wantNothing()
 	p.sendPieces(seg, 4000, 4000, whole)
 	p.want(wire.ACK)
+}
+
+// Where the MTU is more than a frame, segments are sent in several: all of them full, in order,
+// and their checksum right.
+func TestSendPieces(t *testing.T) {
+	for _, tt := range []struct{ mtu, size int }{{9000, 2048}, {9000, 4096}, {65000, 4096}, {2050, 2048}} {
+		p := newPair(t, Config{SendMax: 8 << 20, RecvMax: 8 << 20}, pipe.Config{FrameSize: tt.size, Frames: 256, Pieces: dataplane.PiecesMax})
+		mtu := min(tt.mtu, tt.size*dataplane.PiecesMax-wire.EthernetVLANLen)
+		for _, h := range []*host{p.a, p.b} {
+			h.router.hop.MTU = tt.mtu
+		}
+		p.b.listen(80)
+		a, b := p.connect(80)
+		data := make([]byte, 2<<20)
+		for i := range data {
+			data[i] = byte(i*7 + i>>11)
+		}
+		got := make([]byte, 0, len(data))
+		var buf [1 << 16]byte
+		left := data
+		for turns := 0; len(got) < len(data); turns++ {
+			if n := a.Send().Write(left); n > 0 {
+				left = left[n:]
+				a.PostWrite()
+			}
+			p.step()
+			n := b.Recv().Read(buf[:])
+			got = append(got, buf[:n]...)
+			b.PostRead()
+			if n == 0 {
+				p.run(p.a.e.Deadline().Sub(p.now))
+			}
+			if turns > 10_000 {
+				t.Fatalf("MTU %d: %d of %d octets came", tt.mtu, len(got), len(data))
+			}
+		}
+		if !bytes.Equal(got, data) {
+			t.Fatalf("MTU %d in frames of %d: the content differs", tt.mtu, tt.size)
+		}
+		if sent, full := p.a.e.Stats().TXFrames, uint64(len(data)/(mtu-40-12)); sent > full+full/2+20 {
+			t.Errorf("MTU %d: %d packets, want about %d", tt.mtu, sent, full)
+		}
+		p.close()
+	}
 }

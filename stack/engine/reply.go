@@ -123,6 +123,7 @@ func (e *Engine) sendReplies() bool {
 		t.Put(f.Data, size, 0)
 		f.Data = f.Data[:t.Len()+size]
 		t.Finish(f.Data)
+		e.stats.TXFrames++
 		e.tx.next++
 	}
 	e.replies.n = 0

@@ -47,6 +47,36 @@ func (c *Conn) Output(now mono.Time, b []byte) int {
 	return 0
 }
 
+// OutputPieces is Output for a segment that may be longer than b: what of it has no room there
+// goes into the pieces of rest, in order.
+func (c *Conn) OutputPieces(now mono.Time, b []byte, rest [][]byte) int {
+	c.p.Scratch.rest = rest
+	n := c.Output(now, b)
+	c.p.Scratch.rest = nil
+	return n
+}
+
+// roomOf is how long a segment in b and the further pieces can be.
+func (c *Conn) roomOf(b []byte) int {
+	n := len(b)
+	for _, p := range c.p.Scratch.rest {
+		n += len(p)
+	}
+	return n
+}
+
+// readOut copies n octets of the send queue, from off on, into b and the further pieces.
+func (c *Conn) readOut(b []byte, n int, off uint64) int {
+	done := c.p.Send.ReadAt(b[:min(n, len(b))], off)
+	for _, p := range c.p.Scratch.rest {
+		if done == n {
+			break
+		}
+		done += c.p.Send.ReadAt(p[:min(n-done, len(p))], off+uint64(done))
+	}
+	return done
+}
+
 // putRST is an abort, <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, or the answer to an ACK that
 // cannot be, <SEQ=SEG.ACK><CTL=RST>.
 func (c *Conn) putRST(now mono.Time, b []byte) int {

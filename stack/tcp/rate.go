@@ -22,6 +22,7 @@ type rateSampler struct {
 // share one.
 type Scratch struct {
 	newest newest
+	rest   [][]byte // of OutputPieces, while it runs
 }
 
 // newest is the segment sent last of those that the ACK at hand delivers.

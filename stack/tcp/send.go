@@ -100,7 +100,7 @@ func (c *Conn) payloadRoom(b []byte) int {
 		o.NSACK = uint8(min(n+1, wire.SACKMax))
 	}
 	h := wire.HeaderLen(&o)
-	return max(1, min(c.snd.mss-(h-headerMin), len(b)-h))
+	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h))
 }
 
 const headerMin = 20
@@ -122,7 +122,7 @@ func (c *Conn) putSegment(now mono.Time, b []byte, s *sent, fresh bool) int {
 	}
 	h := c.put(b, &seg)
 	if n > 0 {
-		n = c.p.Send.ReadAt(b[h:h+n], off)
+		n = c.readOut(b[h:], n, off)
 	}
 	c.snd.sentAt = now
 	if c.timers[timerRetransmit] == mono.Never {
@@ -148,7 +148,7 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	room := c.payloadRoom(b)
 	larger := c.searchSize(now, unsent)
 	if larger > 0 {
-		room = min(room+larger-c.snd.mss, len(b)-headerMax)
+		room = min(room+larger-c.snd.mss, c.roomOf(b)-headerMax)
 	}
 	usable := c.snd.UNA.Add(c.snd.WND).Sub(c.snd.NXT)
 	n := min(unsent, room, max(usable, 0))

@@ -131,7 +131,7 @@ func TestTCPValidity(t *testing.T) {
 				want("one bit flipped", tcp, false, wire.Invalid)
 				tcp[i] ^= 0x10
 			}
-			tm.FinishPartial(frame)
+			tm.FinishPartial(frame, 0)
 			want("partial", tcp, false, wire.ValidPartial)
 			tcp[16], tcp[17] = 0, 0
 			binary.BigEndian.PutUint16(tcp[16:18], wire.TCPChecksum(pseudo, tcp))

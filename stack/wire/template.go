@@ -124,13 +124,22 @@ func (t *Template) Pseudo(tcpLen int) Partial {
 
 // Finish writes the TCP checksum into the frame b, as it will be sent: the headers of Put,
 // then the segment. A frame that is too short to hold a TCP header is left alone.
-func (t *Template) Finish(b []byte) {
+func (t *Template) Finish(b []byte) { t.FinishPieces(b, nil) }
+
+// FinishPieces is Finish for a frame that goes on in rest.
+func (t *Template) FinishPieces(b []byte, rest [][]byte) {
 	if len(b) < int(t.n)+tcpHeaderMin {
 		return
 	}
 	tcp := b[t.n:]
 	tcp[16], tcp[17] = 0, 0
-	Sum(tcp, t.Pseudo(len(tcp))).putChecksum(tcp[16:18])
+	n := len(tcp)
+	s := Sum(tcp, t.Pseudo(n+lenOf(rest)))
+	for _, p := range rest {
+		s = Combine(s, n, Sum(p, 0))
+		n += len(p)
+	}
+	s.putChecksum(tcp[16:18])
 }
 
 // FinishSum is Finish for a caller who has the sum of the payload already, say from
@@ -145,11 +154,11 @@ func (t *Template) FinishSum(b []byte, tcpHeaderLen int, payload Partial) {
 }
 
 // FinishPartial writes a partial checksum, the pseudo-header alone, for a link that
-// completes it or a peer that accepts it.
-func (t *Template) FinishPartial(b []byte) {
+// completes it or a peer that accepts it. The frame goes on for more octets elsewhere.
+func (t *Template) FinishPartial(b []byte, more int) {
 	if len(b) < int(t.n)+tcpHeaderMin {
 		return
 	}
 	tcp := b[t.n:]
-	binary.LittleEndian.PutUint16(tcp[16:18], t.Pseudo(len(tcp)).foldLE())
+	binary.LittleEndian.PutUint16(tcp[16:18], t.Pseudo(len(tcp)+more).foldLE())
 }

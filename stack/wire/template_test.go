@@ -111,7 +111,7 @@ func TestTemplateLimits(t *testing.T) {
 		tm.Finish(short)
 		tm.FinishSum(short, 20, 0)
 		tm.FinishSum(short, -1, 0)
-		tm.FinishPartial(short)
+		tm.FinishPartial(short, 0)
 		if !bytes.Equal(short, make([]byte, len(short))) {
 			t.Errorf("%s: a frame without a TCP header was changed", v.name)
 		}
