@@ -123,7 +123,7 @@ func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
 		// In generic mode packets come as the kernel has them: from a veth's peer uncut, from
 		// a NIC joined by GRO or LRO.
 		Aggregates:     n.prog.Mode() == loader.Generic,
-		ZeroCopyPieces: n.probe.ZeroCopySegsMax,
+		ZeroCopyPieces: n.probe.ZeroCopySegsMax, ZeroCopyChecksum: n.probe.TXChecksum,
 	}
 	if n.prog.Mode() == loader.Native && !n.probe.Veth {
 		switch cfg.Mode {

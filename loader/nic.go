@@ -26,6 +26,8 @@ type NICInfo struct {
 	XDP XDPFeatures
 	// ZeroCopySegsMax is the most buffers of one packet in zero-copy mode.
 	ZeroCopySegsMax int
+	// TXChecksum says that the driver completes checksums of what AF_XDP sends in zero-copy mode.
+	TXChecksum bool
 	// XDPProgram is the id of the program that is attached, 0 for none.
 	XDPProgram uint32
 }

@@ -17,6 +17,9 @@ const (
 	netdevIfindex   = 1
 	netdevXDP       = 3
 	netdevZCMaxSegs = 4
+	netdevXSK       = 6
+
+	xskTXChecksum = 1 << 1 // NETDEV_XSK_FLAGS_TX_CHECKSUM
 )
 
 // Probe asks the kernel about an interface of the calling thread's network namespace. What
@@ -126,6 +129,9 @@ func probeXDP(info *NICInfo) error {
 	}
 	if v := attrs[netdevZCMaxSegs]; len(v) == 4 {
 		info.ZeroCopySegsMax = int(binary.NativeEndian.Uint32(v))
+	}
+	if v := attrs[netdevXSK]; len(v) == 8 {
+		info.TXChecksum = binary.NativeEndian.Uint64(v)&xskTXChecksum != 0
 	}
 	return nil
 }
