@@ -35,6 +35,7 @@ type Flow struct {
 	DeliveredCE uint64 // of them, octets reported as marked CE
 	Lost        uint64 // octets found lost since then, those found wrongly included
 	AppLimited  uint64 // Delivered at which the application's present lack of data is past; 0: none
+	SACK        bool   // the peer reports what it received out of order: more than one loss a round can be seen
 	Rand        uint64 // a seed for the algorithm, different for each connection
 	Established mono.Time
 

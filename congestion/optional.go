@@ -39,6 +39,7 @@ type LostObserver interface {
 type Lost struct {
 	Now        mono.Time
 	SentAt     mono.Time
+	Seq        uint32 // its first sequence number, by which neighbours are told
 	Octets     int
 	TxInFlight int    // octets in flight when it was sent, itself included
 	Delivered  uint64 // Flow.Delivered when it was sent

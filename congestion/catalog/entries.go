@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion/bbr"
 	"github.com/millrace-tcp/millrace/congestion/cubic"
 	"github.com/millrace-tcp/millrace/congestion/dctcp"
 	"github.com/millrace-tcp/millrace/congestion/fixed"
@@ -51,6 +52,20 @@ func cubicEntry() Entry {
 			hystart, err[3] = v.Bool("hystart", true)
 			cfg.NoFastConvergence, cfg.NoHyStart = !fast, !hystart
 			return cfg.New, cmp.Or(err[:]...)
+		},
+	}
+}
+
+func bbrEntry() Entry {
+	return Entry{
+		Name:  "bbr",
+		About: "a model of the path's bandwidth and round trip, version 3 (draft-ietf-ccwg-bbr); paces",
+		Options: []Option{
+			{Name: "probertt", Values: "1s to 1m", Default: bbr.ProbeRTTIntervalDefault.String(), About: "how long a lowest round trip is believed"},
+		},
+		New: func(v Values) (Maker, error) {
+			interval, err := v.Duration("probertt", bbr.ProbeRTTIntervalDefault, time.Second, time.Minute)
+			return bbr.Config{ProbeRTTInterval: interval}.New, err
 		},
 	}
 }

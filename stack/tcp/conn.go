@@ -223,6 +223,7 @@ func (c *Conn) established(now mono.Time) {
 	f.MSS = c.sendMSS()
 	f.IW = c.initialWindow()
 	f.Rand = c.p.Seed
+	f.SACK = c.rcv.sackOK
 	f.Established = now
 	f.SetSsthresh(congestion.SsthreshMax)
 	f.SetCwnd(f.IW)

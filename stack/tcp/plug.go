@@ -118,7 +118,7 @@ func (c *Conn) tellLost(now mono.Time, s *sent, timeout bool) {
 	}
 	c.flow.Flight = c.pipe()
 	p.lostNow = congestion.Lost{
-		Now: now, SentAt: s.at, Octets: s.len(), TxInFlight: int(s.inFlight),
+		Now: now, SentAt: s.at, Seq: uint32(s.start), Octets: s.len(), TxInFlight: int(s.inFlight),
 		Delivered: s.delivered, Lost: s.lost,
 		AppLimited: s.appLimited, Resent: s.mark&markTwice != 0, Timeout: timeout,
 	}
