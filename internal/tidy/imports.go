@@ -85,6 +85,12 @@ var table = []row{
 		},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},
+	// What is recorded of connections, as files. The format of captures is a library's.
+	{
+		dir:   "trace",
+		may:   []string{"mono", "congestion", "github.com/gopacket/gopacket/..."},
+		never: []string{"stack/...", "dataplane/...", "loader/...", "sim"},
+	},
 	// The form of scenario files is a library's.
 	{
 		dir:   "sim/scenario",

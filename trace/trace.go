@@ -1,0 +1,135 @@
+// Package trace writes down what happened to the windows of connections, in virtual time or
+// on a NIC: tables, qlog, captures, queue logs, and a page with plots. A Recorder turns what
+// the stack tells into entries; sinks write them.
+package trace
+
+import (
+	"time"
+
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// Row is the state of a sender at a time. Sizes are octets, rates octets a second.
+type Row struct {
+	At             time.Duration // since the beginning of the trace
+	Cwnd, Ssthresh int           // Cwnd is the one in force: the governor's during recovery
+	InFlight       int
+	SRTT, RTTVar   time.Duration
+	MinRTT, RTT    time.Duration // RTT is the last measured
+	RTO            time.Duration
+	Pacing         int64 // 0: it does not pace
+	Delivery       int64 // the last delivery rate sample
+	Delivered      int64
+	Lost           int64
+	Retransmits    int64
+	Recovery       congestion.Recovery
+	Limit          congestion.Limit
+	// Queue and QueueDelay are of the bottleneck, where it is known.
+	Queue      int
+	QueueDelay time.Duration
+}
+
+// State is what the sender is doing, in a word.
+func (r *Row) State() string {
+	switch {
+	case r.Recovery == congestion.RecoveryFast:
+		return "recovery"
+	case r.Recovery == congestion.RecoveryLoss:
+		return "loss"
+	case r.Cwnd < r.Ssthresh:
+		return "slow-start"
+	}
+	return "avoidance"
+}
+
+// Entry is something that happened to a flow, and the state after it.
+type Entry struct {
+	Row
+	Flow  int
+	Name  string // of the algorithm
+	Event congestion.Event
+	Cause congestion.Cause // of EventCongestion and EventRecovered
+	// Tick marks the entries that tables and plots are made of: one in each interval.
+	Tick bool
+}
+
+// Sink takes entries. They are its own; those of one flow come in the order of time.
+type Sink interface {
+	Put(e *Entry)
+}
+
+// Sinks passes entries on to several.
+type Sinks []Sink
+
+// Put gives the entry to each.
+func (s Sinks) Put(e *Entry) {
+	for _, sink := range s {
+		sink.Put(e)
+	}
+}
+
+// Recorder is a congestion.Recorder of one flow that makes entries of records. It belongs to
+// the worker of the connection.
+type Recorder struct {
+	sink  Sink
+	start mono.Time
+	every time.Duration
+	next  mono.Time
+	entry Entry
+	// Queue, if not nil, is asked for the state of the bottleneck.
+	Queue func() (octets int, delay time.Duration)
+}
+
+var _ congestion.Recorder = (*Recorder)(nil)
+
+// NewRecorder returns a recorder of a flow by number. Times in the trace are counted from start; a
+// tick comes with the first event after each interval.
+func NewRecorder(sink Sink, flow int, start mono.Time, every time.Duration) *Recorder {
+	return &Recorder{sink: sink, start: start, every: every, next: start, entry: Entry{Flow: flow}}
+}
+
+// Record makes an entry of what ACKs, episodes and other turns tell. Single segments make
+// none; they are counted.
+func (r *Recorder) Record(rec *congestion.Record) {
+	e := &r.entry
+	switch rec.Event {
+	case congestion.EventSent:
+		if rec.Sent.Resent {
+			e.Retransmits++
+		}
+		return
+	case congestion.EventLost:
+		return
+	case congestion.EventAck:
+		if rec.Ack.Rate.OctetsPerSec > 0 {
+			e.Delivery = rec.Ack.Rate.OctetsPerSec
+		}
+	case congestion.EventCongestion, congestion.EventRecovered:
+		e.Cause = rec.Congestion.Cause
+	case congestion.EventOpen, congestion.EventSwitch, congestion.EventReplaced:
+		e.Name = congestion.NameOf(rec.Algorithm)
+	case congestion.EventUndo, congestion.EventLimit, congestion.EventClosed:
+	}
+	e.Event = rec.Event
+	r.fill(rec)
+	if e.Tick = rec.Now >= r.next || rec.Event == congestion.EventClosed; e.Tick {
+		// The next is on the grid of intervals, so that traces of flows can be laid side by side.
+		r.next = r.start.Add((rec.Now.Sub(r.start)/r.every + 1) * r.every)
+	}
+	out := *e
+	r.sink.Put(&out)
+}
+
+func (r *Recorder) fill(rec *congestion.Record) {
+	e, f := &r.entry, rec.Flow
+	e.At = rec.Now.Sub(r.start)
+	e.Cwnd, e.Ssthresh, e.InFlight = rec.Window, f.Ssthresh(), f.Flight
+	e.SRTT, e.RTTVar, e.MinRTT, e.RTT, e.RTO = f.SRTT, f.RTTVar, f.MinRTT, f.LatestRTT, rec.RTO
+	e.Pacing = f.Pacing()
+	e.Delivered, e.Lost = int64(f.Delivered), int64(f.Lost)
+	e.Recovery, e.Limit = rec.Recovery, rec.Limit
+	if r.Queue != nil {
+		e.Queue, e.QueueDelay = r.Queue()
+	}
+}
