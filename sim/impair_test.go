@@ -101,7 +101,7 @@ func TestRateChanges(t *testing.T) {
 		t.Errorf("at 24 Mbit/s and with a delay of 1 ms: %v", time.Duration(v.arrives-20*ms))
 	}
 	link := mustLink(t, "rate=20mbit,rtt=40ms,queue=1bdp,change=10s:rate:5mbit,change=20s:rate:20mbit")
-	if got := link.meanRate(0, 40*time.Second); got != (30*20e6+10*5e6)/40 {
+	if got := link.MeanRate(0, 40*time.Second); got != (30*20e6+10*5e6)/40 {
 		t.Errorf("mean rate %v", got)
 	}
 	r := mustRun(t, Spec{Link: link, Time: 30 * time.Second, Seed: 1})

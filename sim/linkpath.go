@@ -63,8 +63,11 @@ func (l *LinkSpec) shaped(r float64) float64 {
 	return r
 }
 
-// meanRate is the rate between two times.
-func (l *LinkSpec) meanRate(from, to time.Duration) float64 {
+// MeanRate is the rate between two times, in bits a second.
+func (l *LinkSpec) MeanRate(from, to time.Duration) float64 {
+	if len(l.Trace) > 0 {
+		return l.shaped(float64(l.opportunities(to)-l.opportunities(from)) * MTU * 8 / (to - from).Seconds())
+	}
 	rate, at, bits := l.rate(), from, 0.0
 	for _, c := range l.Changes {
 		if c.Rate == 0 || c.At >= to {
@@ -77,6 +80,35 @@ func (l *LinkSpec) meanRate(from, to time.Duration) float64 {
 		rate = l.shaped(float64(c.Rate))
 	}
 	return (bits + rate*(to-at).Seconds()) / (to - from).Seconds()
+}
+
+// opportunities is how many the trace has before a time.
+func (l *LinkSpec) opportunities(t time.Duration) int {
+	period := l.Trace[len(l.Trace)-1]
+	i, _ := slices.BinarySearch(l.Trace, t%period)
+	return int(t/period)*len(l.Trace) + i
+}
+
+// Opportunities returns a function that tells when a packet may leave, one after the other, up to a time: by
+// the trace, or as often as the rate carries packets of 1504 octets.
+func (l *LinkSpec) Opportunities(end time.Duration) func() (at time.Duration, ok bool) {
+	i, at := 0, time.Duration(0)
+	rate, changes := l.rate(), l.Changes
+	return func() (time.Duration, bool) {
+		if n := len(l.Trace); n > 0 {
+			at = time.Duration(i/n)*l.Trace[n-1] + l.Trace[i%n]
+			i++
+			return at, at <= end
+		}
+		for len(changes) > 0 && changes[0].At <= at {
+			if r := changes[0].Rate; r > 0 {
+				rate = l.shaped(float64(r))
+			}
+			changes = changes[1:]
+		}
+		at += time.Duration(opportunityLen * 8e9 / rate)
+		return at, at <= end
+	}
 }
 
 // bdp is the bandwidth-delay product in octets, in the beginning.

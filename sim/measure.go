@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 )
@@ -185,14 +186,24 @@ func (m *measurement) sample(now mono.Time) {
 	for i, f := range m.flows[:m.spec.Flows] {
 		s := Sample{Flow: i, At: time.Duration(now), Delivered: f.server.read, Queue: queue, QueueDelay: wait}
 		if c := f.client.conn; c != nil && !f.client.ended {
-			info := c.TCP().Info(m.a.clock())
-			s.Cwnd, s.Ssthresh, s.InFlight = info.Cwnd, info.Ssthresh, info.Flight
-			s.SRTT, s.MinRTT, s.RTO = info.RTT, info.MinRTT, info.RTO
-			s.Retransmits = info.SegmentsRetransmitted
+			s.sender(c.TCP().Info(m.a.clock()))
 		}
 		m.spec.Sample(s)
 	}
 	m.after(m.spec.SampleEvery, m.sample)
+}
+
+// sender fills in what a connection says of itself.
+func (s *Sample) sender(info tcp.Info) {
+	s.Cwnd, s.Ssthresh, s.InFlight = info.Cwnd, info.Ssthresh, info.Flight
+	s.SRTT, s.RTTVar, s.MinRTT, s.RTO = info.RTT, info.RTTVar, info.MinRTT, info.RTO
+	s.Pacing, s.DeliveryRate = info.PacingRate, info.DeliveryRate
+	s.Retransmits, s.Lost = info.SegmentsRetransmitted, int64(info.Lost)
+	for _, r := range []congestion.Recovery{congestion.RecoveryFast, congestion.RecoveryLoss} {
+		if info.Recovery == r.String() {
+			s.Recovery = r
+		}
+	}
 }
 
 // settle reads the last values before the network is closed.

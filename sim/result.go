@@ -107,7 +107,7 @@ func (m *measurement) payloadRate() float64 {
 	if v := m.meter[0].mss; v > 0 {
 		mss = v
 	}
-	return m.spec.Link.meanRate(m.spec.Time/2, m.spec.Time) * float64(mss) / MTU
+	return m.spec.Link.MeanRate(m.spec.Time/2, m.spec.Time) * float64(mss) / MTU
 }
 
 func (m *measurement) flowResult(i int) FlowResult {

@@ -63,15 +63,20 @@ var ErrStopped = errors.New("stopped")
 
 // Sample is the state of a flow's sender at a time.
 type Sample struct {
-	Flow              int
-	At                time.Duration
-	Cwnd, Ssthresh    int // octets
-	InFlight          int // octets
-	SRTT, MinRTT, RTO time.Duration
-	Delivered         int64 // octets read at the far end
-	Retransmits       uint64
-	Queue             int           // octets that wait in the bottleneck
-	QueueDelay        time.Duration // that a packet would find there
+	Flow           int
+	At             time.Duration
+	Cwnd, Ssthresh int // octets
+	InFlight       int // octets
+	SRTT, RTTVar   time.Duration
+	MinRTT, RTO    time.Duration
+	Pacing         int64 // octets a second; 0: the algorithm does not pace
+	DeliveryRate   int64 // octets a second
+	Delivered      int64 // octets read at the far end
+	Lost           int64 // octets
+	Retransmits    uint64
+	Recovery       congestion.Recovery
+	Queue          int           // octets that wait in the bottleneck
+	QueueDelay     time.Duration // that a packet would find there
 }
 
 // Run simulates what spec says. Its time is virtual: it returns as soon as it is done.

@@ -45,7 +45,7 @@ var notJudged = []string{
 }
 
 // Card runs all criteria for an algorithm, and for Reno beside it.
-func (r Runner) Card(ctx context.Context, cc string, algorithms sim.Algorithms, seeds int) (*Card, error) {
+func (r Runner) Card(ctx context.Context, cc string, algorithms sim.Algorithms, seed uint64, seeds int) (*Card, error) {
 	const reference = "reno"
 	var specs []sim.Spec
 	for i := range criteria {
@@ -54,7 +54,7 @@ func (r Runner) Card(ctx context.Context, cc string, algorithms sim.Algorithms, 
 			if err != nil {
 				return nil, fmt.Errorf("study: card: section %s: %w", criteria[i].section, err)
 			}
-			s.Algorithms, s.Seed = algorithms, 1
+			s.Algorithms, s.Seed = algorithms, seed
 			if err := s.Check(); err != nil {
 				return nil, fmt.Errorf("study: card: %w", err)
 			}

@@ -92,7 +92,7 @@ func TestCard(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs some twenty simulations")
 	}
-	card, err := study.Runner{}.Card(t.Context(), "reno", catalog.All().Creators(), 1)
+	card, err := study.Runner{}.Card(t.Context(), "reno", catalog.All().Creators(), 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

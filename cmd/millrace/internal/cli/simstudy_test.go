@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace-tcp/millrace/sim"
+	"github.com/millrace-tcp/millrace/sim/study"
+)
+
+const scenarioFile = `
+title = "a test"
+time = "10s"
+seed = 3
+
+[link]
+rate = "10mbit"
+rtt = "40ms"
+aqm = "codel"
+
+[[flow]]
+cc = "reno"
+
+[[flow]]
+cc = "reno?L=1"
+start = "1s"
+size = "1mb"
+
+[[cross]]
+rate = "1mbit"
+`
+
+func writeScenario(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "scenario.toml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// A scenario runs as its file says, and every file that was asked for is written.
+func TestSimRun(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	args := []string{
+		"run", writeScenario(t, scenarioFile), "--json", "--csv", in("csv"), "--qlog", in("qlog"), "--html", in("page.html"),
+		"--pcap", in("packets.pcapng"), "--queue-log", in("queue.log"), "--flent", in("data.flent"),
+	}
+	status, out, diag := runSim(t, args...)
+	if status != 0 || diag != "" {
+		t.Fatalf("status %d, %s", status, diag)
+	}
+	var r sim.Result
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Seed != 3 || r.TimeS != 10 || len(r.Flows) != 2 || r.Flows[1].CC != "reno?L=1" || r.Flows[1].StartS != 1 ||
+		r.Flows[1].CompletionS == nil || r.Cross == nil || r.Cross.Packets < 700 {
+		t.Errorf("got %s", out)
+	}
+	for name, holds := range map[string]string{
+		"csv/flow-1.csv": "slow-start", "qlog/flow-0.sqlog": "recovery:metrics_updated", "page.html": "<h1>a test</h1>",
+		"queue.log": "# base timestamp", "data.flent": `"TCP upload::2"`, "packets.pcapng": "millrace sim",
+	} {
+		b, err := os.ReadFile(in(name))
+		if err != nil || !strings.Contains(string(b), holds) {
+			t.Errorf("%s: %v, %d octets without %q", name, err, len(b), holds)
+		}
+	}
+	// What is written changes nothing of what is simulated.
+	if _, plain, _ := runSim(t, args[:3]...); !strings.Contains(plain, r.Digest) {
+		t.Errorf("another digest without files: %s", plain)
+	}
+	if _, other, _ := runSim(t, append(args[:3:3], "--seed", "4", "--time", "5s")...); strings.Contains(other, r.Digest) ||
+		!strings.Contains(other, `"seed":4,"time_s":5,`) {
+		t.Errorf("--seed and --time are of no account: %s", other)
+	}
+}
+
+// Several seeds are summarized.
+func TestSimSeeds(t *testing.T) {
+	status, out, diag := runSim(t, "--seeds", "3", "--time", "5s", "--json", "--cc", "reno")
+	if status != 0 || diag != "" {
+		t.Fatalf("status %d, %s", status, diag)
+	}
+	var got struct {
+		Summary sim.Summary   `json:"summary"`
+		Runs    []*sim.Result `json:"runs"`
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Runs) != 3 || got.Runs[2].Seed != 3 || got.Summary.Total.Mean <= 0 || got.Summary.Total.CI95 <= 0 {
+		t.Errorf("got %s", out)
+	}
+	status, out, _ = runSim(t, "--seeds", "2", "--time", "5s")
+	if status != 0 || !strings.Contains(out, "±") || !strings.Contains(out, "2 seeds from 1 on") {
+		t.Errorf("status %d, %s", status, out)
+	}
+}
+
+func TestSimCompare(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.html")
+	args := []string{"compare", "--cc", "reno,cubic", "--time", "5s", "--seeds", "2", "--html", page}
+	status, out, diag := runSim(t, args...)
+	if status != 0 || diag != "" || !strings.Contains(out, "reno") || !strings.Contains(out, "delay p95, ms") {
+		t.Errorf("status %d, %s%s", status, out, diag)
+	}
+	if b, err := os.ReadFile(page); err != nil || strings.Count(string(b), "<circle") != 2 {
+		t.Errorf("page: %v, want two dots", err)
+	}
+	_, out, _ = runSim(t, append(args, "--json")...)
+	var c study.Comparison
+	if err := json.Unmarshal([]byte(out), &c); err != nil || len(c.Algorithms) != 2 || c.Algorithms[1].CC != "cubic" {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestSimCard(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs some twenty simulations, twice")
+	}
+	page := filepath.Join(t.TempDir(), "card.html")
+	status, out, diag := runSim(t, "card", "--cc", "reno", "--seeds", "1", "--html", page)
+	if status != 0 || diag != "" || !strings.Contains(out, "5.1.2") || !strings.Contains(out, "not judged:") {
+		t.Errorf("status %d, %s%s", status, out, diag)
+	}
+	if b, err := os.ReadFile(page); err != nil || !strings.Contains(string(b), "Report card: reno") {
+		t.Errorf("page: %v", err)
+	}
+}
+
+// What is wrong is one line and status 2, if it is the user's.
+func TestSimStudiesRefuse(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{[]string{"run"}, 2, "a file"},
+		{[]string{"run", "/does/not/exist"}, 2, "no such file"},
+		{[]string{"run", writeScenario(t, "[link]\nrate = \"20\"\n")}, 2, "scenario.toml:2: link.rate"},
+		{[]string{"run", writeScenario(t, scenarioFile), "--time", "500ms"}, 2, "flow 1: starts at 1s"},
+		{[]string{"run", writeScenario(t, scenarioFile), "--seeds", "0"}, 2, "--seeds 0"},
+		{[]string{"compare", "--cc", "nonesuch"}, 2, "there is no"},
+		{[]string{"card", "--cc", "nonesuch"}, 2, "there is no"},
+		{[]string{"card", "reno"}, 2, "no argument"},
+		{[]string{"--seeds", "5000"}, 2, "want 1 to 1000"},
+		{[]string{"--time", "1s", "--html", "/does/not/exist/page"}, 1, "no such file"},
+		{[]string{"--time", "1s", "--qlog", "/dev/null/x"}, 1, "directory"},
+	} {
+		status, out, diag := runSim(t, c.args...)
+		if status != c.want || out != "" || !strings.Contains(diag, c.says) || strings.Count(diag, "\n") != 1 {
+			t.Errorf("%q: status %d, %q, %q; want status %d and a line with %q", c.args, status, out, diag, c.want, c.says)
+		}
+	}
+}
