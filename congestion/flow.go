@@ -66,6 +66,15 @@ func (f *Flow) Clamps() uint64 { return f.clamps }
 // is what overflow and NaN come to. The stack replaces an algorithm that does.
 func (f *Flow) Absurd() bool { return f.absurd }
 
+// Measure takes over what the stack measured of another connection's, or of the same one's under
+// another algorithm; the controls stay.
+func (f *Flow) Measure(of *Flow) {
+	kept := *f
+	*f = *of
+	f.cwnd, f.ssthresh, f.pacing, f.quantum = kept.cwnd, kept.ssthresh, kept.pacing, kept.quantum
+	f.clamps, f.absurd = kept.clamps, kept.absurd
+}
+
 // Forgive forgets that a value was absurd.
 func (f *Flow) Forgive() { f.absurd = false }
 

@@ -69,6 +69,7 @@ type Undoer interface {
 // ends, is undone, or when the window has not been used for long (RFC 7661). After a time-out
 // the window is what OnCongestion sets, but at most one segment more than is in flight.
 type RecoveryOwner interface {
+	// OwnsRecovery is asked once, when the algorithm is attached.
 	OwnsRecovery() bool
 }
 
@@ -80,11 +81,11 @@ type Adopter interface {
 
 // State is what a connection was like under the algorithm before.
 type State struct {
-	From       Algorithm // nil if it was replaced by the guard
+	From       Algorithm
 	Name       string
 	Pacing     int64 // the rate it paced at
 	Quantum    int
-	Rate       int64 // octets a second: the largest of the last delivery rate samples
+	Rate       int64 // octets a second: the last delivery rate sample, 0 if it had none
 	InRecovery bool
 	Cause      Cause  // of the last episode
 	Round      uint64 // as of the last Ack

@@ -49,7 +49,7 @@ const (
 	EventLimit                   // something else limits the connection than before
 	EventSwitch                  // another algorithm took over
 	EventReplaced                // the guard put Reno in the algorithm's place
-	EventClosed                  // the last record
+	EventClosed                  // the last record: nothing is sent any more
 )
 
 // String returns the event as it is logged.

@@ -22,6 +22,7 @@ const (
 	Writable = tcp.Writable
 	Open     = tcp.Open
 	Closed   = tcp.Closed
+	Replaced = tcp.Replaced
 )
 
 // AckFoldGRO is what Linux acknowledges at once, as a CoreConfig has it.

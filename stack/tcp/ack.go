@@ -34,7 +34,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	*a = congestion.Ack{Now: now, PriorFlight: c.pipe(), CwndLimited: c.rec.cwndLimited}
 	duplicate := c.isDuplicate(seg)
 	c.rec.original = 0
-	c.p.Scratch.newest.have = false
+	c.p.Scratch.newest = nil
 	c.rack.prior = c.rack.fack
 	dsacks := c.count.dsacks
 	c.updateWindow(now, seg)
@@ -57,7 +57,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	c.probeAnswered(now, seg.ACK, duplicate, c.count.dsacks > dsacks)
 	if a.Acked > 0 {
 		c.flow.Flight = c.pipe()
-		c.rate.finish(&c.p.Scratch.newest, a, &c.flow)
+		c.rate.finish(c.p.Scratch, a, &c.flow)
 		c.rtt.minRTT = c.flow.MinRTT
 		a.InRecovery = a.InRecovery || c.rec.mode == modeFast
 		c.tellAck()

@@ -4,14 +4,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
 // bulk is a pair in full flow: each call of step moves about 64 segments from a to b, all
 // the way from Write to Read.
-func bulk(t testing.TB) (step func() (segments int)) {
-	p := newPair(t, tcp.Config{}, tcp.Config{}, 1<<20)
+func bulk(t testing.TB) (step func() (segments int)) { return bulkOf(t, tcp.Config{}, nil) }
+
+func bulkOf(t testing.TB, cfg tcp.Config, r congestion.Recorder) (step func() (segments int)) {
+	p := newPair(t, cfg, tcp.Config{}, 1<<20)
+	p.a.SetRecorder(r)
 	for p.a.State() != tcp.StateEstablished || p.b.State() != tcp.StateEstablished {
 		p.step()
 	}

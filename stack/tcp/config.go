@@ -12,6 +12,10 @@ type Config struct {
 	// Congestion makes the algorithm of a connection; nil is Reno.
 	Congestion func() congestion.Algorithm
 
+	// Shadow makes a second algorithm that looks on: it hears what the first hears, and what it
+	// would have set is shown by Info, and recorded. nil is none.
+	Shadow func() congestion.Algorithm
+
 	// RTOInitial is the retransmission time-out before the first measurement: 1 s.
 	RTOInitial time.Duration
 	// RTOMin is the least by which it exceeds the smoothed round trip: 200 ms, as Linux has it.

@@ -34,6 +34,9 @@ type Params struct {
 	Stats                 *Stats          // counted into; owned by the worker
 	Challenges            *ChallengeLimit // shared by the worker's connections; nil: none
 	Scratch               *Scratch        // likewise; nil: one of its own
+
+	// Congestion makes the algorithm; nil leaves it to Config.
+	Congestion func() congestion.Algorithm
 }
 
 // Conn is one connection. The zero value is closed; Connect or Accept opens it.

@@ -55,6 +55,10 @@ type Info struct {
 	Delivered, Lost                                  uint64
 	MarkedACKs                                       uint64 // that reported CE
 	Clamps                                           uint64 // values of the algorithm that were out of bounds
+
+	Limit    string // what holds data back: "application", "cwnd", "pacing" or "rwnd"
+	Replaced string // the algorithm that the guard replaced by Reno, and why; "": none
+	Shadow   ShadowInfo
 }
 
 // InfoOptions says what was negotiated.
@@ -66,7 +70,7 @@ type InfoOptions struct {
 // Info returns the state of the connection at now. For the worker, as every method is.
 func (c *Conn) Info(now mono.Time) Info {
 	i := Info{
-		State: c.state, Congestion: congestion.NameOf(c.alg), Recovery: c.rec.mode.String(),
+		State: c.state, Congestion: c.algorithmName(), Recovery: c.rec.mode.String(),
 		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK, c.ecn.kind.String()},
 		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
 		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.path.mss, AnnouncedMSS: c.p.MSS,
@@ -78,7 +82,8 @@ func (c *Conn) Info(now mono.Time) Info {
 		RecvQueue:   c.p.Recv.Len(),
 		Retransmits: c.life.retries, Backoff: int(c.rtt.backoff), Prob: c.life.probes + c.life.keepProbes,
 		LastSent: now.Sub(c.snd.sentAt), LastReceived: now.Sub(c.rcv.heardAt),
-		PacingRate: c.flow.Pacing(), DeliveryRate: c.ack.Rate.OctetsPerSec,
+		Limit: c.rec.limit.String(), Replaced: c.Replaced(), Shadow: c.shadowInfo(),
+		PacingRate: c.pacingRate(), DeliveryRate: c.ack.Rate.OctetsPerSec,
 		OctetsAcked: c.count.acked, OctetsReceived: c.count.received,
 		OctetsRetransmitted: c.count.resentOctets,
 		SegmentsOut:         c.count.segsOut, SegmentsIn: c.count.segsIn,
@@ -98,18 +103,16 @@ func (c *Conn) Info(now mono.Time) Info {
 	return i
 }
 
-// String returns the mode as it is shown.
-func (m recoveryMode) String() string {
-	switch m {
-	case modeOpen:
-		return "open"
-	case modeFast:
-		return "recovery"
-	case modeLoss:
-		return "loss"
+// algorithmName is what the algorithm says that it is called, if there is one and it does.
+func (c *Conn) algorithmName() string {
+	if _, ok := c.alg.(congestion.Named); ok {
+		return nameOf(c.alg)
 	}
-	return "unknown"
+	return ""
 }
+
+// String returns the mode as it is shown.
+func (m recoveryMode) String() string { return m.public().String() }
 
 // View is what the invariant checkers of tests and simulations look at.
 type View struct {

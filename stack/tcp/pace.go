@@ -96,7 +96,13 @@ func (c *Conn) pacingRate() int64 {
 // paced says whether a segment of n octets may leave now. If not, the timer is armed for when
 // it may; until then nothing with data leaves, unless the rate changes.
 func (c *Conn) paced(now mono.Time, n int) bool {
-	rate := c.pacingRate()
+	if c.pace == nil && c.flow.Pacing() == 0 && c.opt.pacingMax == 0 {
+		return true
+	}
+	return c.pacedAt(now, c.pacingRate(), n)
+}
+
+func (c *Conn) pacedAt(now mono.Time, rate int64, n int) bool {
 	if rate == 0 {
 		return true
 	}
@@ -121,7 +127,7 @@ func (c *Conn) paced(now mono.Time, n int) bool {
 	if 2*c.pipe() < c.cwnd() {
 		c.rec.cwndLimited = false
 	}
-	c.limitedBy(congestion.LimitPacing)
+	c.limitedBy(now, congestion.LimitPacing)
 	return false
 }
 
@@ -130,7 +136,7 @@ func (c *Conn) holding() bool { return c.pace != nil && c.pace.held }
 
 // notePaced counts n octets that leave.
 func (c *Conn) notePaced(now mono.Time, n int) {
-	if c.pace != nil && c.pace.rate > 0 && c.pacingRate() != 0 {
+	if c.pace.rate > 0 && c.pacingRate() != 0 {
 		c.pace.sent(now, n)
 	}
 }

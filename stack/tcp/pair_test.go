@@ -37,7 +37,9 @@ type pair struct {
 	// drop, if set, says whether the n-th segment of an end is lost.
 	drop func(from *end, n int, seg *wire.Segment) bool
 	sent map[*end]int
-	buf  [2048]byte
+	// onStep, if set, is called after each step.
+	onStep func()
+	buf    [2048]byte
 }
 
 func newPair(t testing.TB, ca, cb tcp.Config, buffer int) *pair {
@@ -110,6 +112,9 @@ func (p *pair) step() bool {
 			e.Input(p.now, &seg)
 		}
 		e.Tick(p.now)
+	}
+	if p.onStep != nil {
+		p.onStep()
 	}
 	return true
 }

@@ -87,7 +87,7 @@ func (c *Conn) reoWindow() time.Duration {
 
 // noteDelivered is called for each segment that the ACK seg newly reports.
 func (c *Conn) noteDelivered(now mono.Time, s *sent, seg *wire.Segment) {
-	c.rate.onDelivered(&c.p.Scratch.newest, s, now)
+	c.rate.onDelivered(c.p.Scratch, s, now)
 	if s.mark&markTwice == 0 && s.end.LessEq(c.rec.recover) {
 		c.rec.original += s.len()
 	}

@@ -1,11 +1,8 @@
 package tcp
 
 import (
-	"time"
-
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
-	"github.com/millrace-tcp/millrace/stack/seq"
 )
 
 // rateSampler measures the delivery rate: how fast the network took what was sent, taken at
@@ -21,24 +18,10 @@ type rateSampler struct {
 // Scratch is what the handling of one ACK needs until it is done. The connections of a worker
 // share one.
 type Scratch struct {
-	newest newest
+	// newest is the segment sent last of those that the ACK delivers. It may have left the
+	// scoreboard, whose ring keeps it until more is sent.
+	newest *sent
 	rest   [][]byte // of OutputPieces, while it runs
-}
-
-// newest is the segment sent last of those that the ACK at hand delivers.
-type newest struct {
-	have        bool
-	limited     bool
-	once        bool // it was sent once
-	endSEQ      seq.Num
-	inFlight    int
-	sentAt      mono.Time
-	sendElapsed time.Duration
-
-	// When it was sent.
-	prior    uint64
-	priorAt  mono.Time
-	lost, ce uint64
 }
 
 // onSend stamps a segment that is sent while flight octets are on their way.
@@ -54,49 +37,46 @@ func (r *rateSampler) onSend(s *sent, now mono.Time, f *congestion.Flow, flight 
 
 // onDelivered takes note that a segment was acknowledged or reported. The sample is of the one
 // sent last (IsNewestPacket).
-func (r *rateSampler) onDelivered(n *newest, s *sent, now mono.Time) {
+func (r *rateSampler) onDelivered(k *Scratch, s *sent, now mono.Time) {
 	r.deliveredAt = now
-	if n.have && !sentAfter(s.at, s.end, n.sentAt, n.endSEQ) {
-		return
+	if n := k.newest; n == nil || sentAfter(s.at, s.end, n.at, n.end) {
+		k.newest = s
+		r.firstAt = s.at
 	}
-	*n = newest{
-		have: true, limited: s.appLimited, once: s.mark&markTwice == 0,
-		endSEQ: s.end, inFlight: int(s.inFlight), sentAt: s.at, sendElapsed: s.at.Sub(s.firstAt),
-		prior: s.delivered, priorAt: s.deliveredAt, lost: s.lost, ce: s.ce,
-	}
-	r.firstAt = s.at
 }
 
 // finish makes the sample of the ACK at hand.
-func (r *rateSampler) finish(n *newest, a *congestion.Ack, f *congestion.Flow) {
+func (r *rateSampler) finish(k *Scratch, a *congestion.Ack, f *congestion.Flow) {
+	n := k.newest
+	k.newest = nil
 	a.Rate = congestion.RateSample{}
 	a.RoundStart = false
 	if f.AppLimited != 0 && f.Delivered > f.AppLimited {
 		f.AppLimited = 0
 	}
-	if !n.have {
+	if n == nil {
 		a.Round = r.round
 		return
 	}
-	if n.prior >= r.roundEnd {
+	if n.delivered >= r.roundEnd {
 		r.roundEnd = f.Delivered
 		r.round++
 		a.RoundStart = true
 	}
 	a.Round = r.round
 	s := &a.Rate
-	s.PriorDelivered = n.prior
-	s.Delivered = int(f.Delivered - n.prior)
+	s.PriorDelivered = n.delivered
+	s.Delivered = int(f.Delivered - n.delivered)
 	s.Lost, s.CE = int(f.Lost-n.lost), int(f.DeliveredCE-n.ce)
-	s.TxInFlight = n.inFlight
-	s.AppLimited = n.limited
-	if a.RTT == 0 && n.once {
-		a.RTT = r.deliveredAt.Sub(n.sentAt) // what was reported by SACK alone
+	s.TxInFlight = int(n.inFlight)
+	s.AppLimited = n.appLimited
+	if a.RTT == 0 && n.mark&markTwice == 0 {
+		a.RTT = r.deliveredAt.Sub(n.at) // what was reported by SACK alone
 		if f.MinRTT > 0 {
 			f.MinRTT = max(1, min(f.MinRTT, a.RTT))
 		}
 	}
-	s.Interval = max(n.sendElapsed, r.deliveredAt.Sub(n.priorAt))
+	s.Interval = max(n.at.Sub(n.firstAt), r.deliveredAt.Sub(n.deliveredAt))
 	if s.Interval > 0 && (f.MinRTT == 0 || s.Interval >= f.MinRTT) {
 		s.OctetsPerSec = int64(float64(s.Delivered) / s.Interval.Seconds())
 	}

@@ -287,6 +287,9 @@ func (c *Conn) onRTO(now mono.Time) {
 // what RACK leaves in flight. Whatever it sets later, the bound stays until something is
 // delivered: no algorithm can take the back-off away.
 func (c *Conn) collapse() {
+	if c.plug != nil && c.plug.shadow != nil {
+		c.plug.shadow.collapse(c.pipe())
+	}
 	c.rec.lossWindow = c.flow.MSS
 	if c.ownsRecovery() {
 		c.rec.lossWindow += c.pipe()

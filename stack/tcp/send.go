@@ -48,7 +48,7 @@ func (c *Conn) putResent(now mono.Time, b []byte) int {
 		c.board.split(i, room) // the path carries less than it did
 	}
 	if !forced && !c.fits(c.board.at(i).len(), c.cwnd()) {
-		c.blockedByWindow()
+		c.blockedByWindow(now)
 		return 0
 	}
 	if !c.paced(now, c.board.at(i).len()) {
@@ -139,7 +139,7 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	}
 	unsent := c.unsent()
 	if unsent == 0 && !c.owe.fin {
-		c.idle()
+		c.idle(now)
 		return 0
 	}
 	if c.count.segsOut > 0 && unsent > 0 {
@@ -162,7 +162,7 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		octets++
 	}
 	if !c.owe.tailNew && !c.fits(n, c.sendWindow()) {
-		c.blockedByWindow()
+		c.blockedByWindow(now)
 		return 0
 	}
 	if !c.paced(now, octets) {
@@ -202,7 +202,9 @@ func (c *Conn) noteSent(now mono.Time, s *sent, prior int) {
 	if c.rec.mode == modeFast {
 		c.prr.out += s.len()
 	}
-	c.notePaced(now, s.len())
+	if c.pace != nil {
+		c.notePaced(now, s.len())
+	}
 	if c.plug != nil {
 		c.tellSent(now, s, prior)
 	}
@@ -252,22 +254,19 @@ func (c *Conn) worthSending(n, room, unsent int) bool {
 }
 
 // blockedByWindow is reached when there is data and the congestion window does not take it.
-func (c *Conn) blockedByWindow() {
+func (c *Conn) blockedByWindow(now mono.Time) {
 	c.rec.cwndLimited = true
-	c.limitedBy(congestion.LimitCwnd)
+	c.limitedBy(now, congestion.LimitCwnd)
 }
-
-// limitedBy takes note of what holds data back.
-func (c *Conn) limitedBy(l congestion.Limit) { c.rec.limit = l }
 
 // blockedByPeer is reached when there is data and the peer's window does not take it, or
 // Nagle's algorithm holds it: the persist timer is for the former, when no ACK will come.
 func (c *Conn) blockedByPeer(now mono.Time, window bool) {
 	c.rec.cwndLimited = false
 	if window {
-		c.limitedBy(congestion.LimitReceiver)
+		c.limitedBy(now, congestion.LimitReceiver)
 	} else {
-		c.limitedBy(congestion.LimitApplication)
+		c.limitedBy(now, congestion.LimitApplication)
 	}
 	if c.board.len() == 0 {
 		c.armPersist(now)
@@ -275,8 +274,8 @@ func (c *Conn) blockedByPeer(now mono.Time, window bool) {
 }
 
 // idle is reached when all data is sent: the application limits the connection.
-func (c *Conn) idle() {
-	c.limitedBy(congestion.LimitApplication)
+func (c *Conn) idle(now mono.Time) {
+	c.limitedBy(now, congestion.LimitApplication)
 	if c.rec.cwndLimited && c.pipe() < c.cwnd() {
 		c.rec.cwndLimited = false
 	}

@@ -105,10 +105,14 @@ const (
 	Open                         // the handshake is done
 	Closed                       // the connection is gone; Cause says why
 	PathFound                    // a search has found what the path carries: PathMSS
+	Replaced                     // the guard put Reno in the algorithm's place; Conn.Replaced says why
 )
 
 // setState is the one place where the state changes.
 func (c *Conn) setState(s State) {
+	if s == StateClosed || s == StateTimeWait {
+		c.endRecord()
+	}
 	switch s {
 	case StateClosed:
 		c.events |= Closed | Readable | Writable

@@ -135,11 +135,6 @@ func (c *Conn) revert(now mono.Time) {
 	c.rec.frto, c.rec.holdResent = false, false
 	c.board.forgive()
 	c.rec.lossWindow = 0
-	c.flow.Flight = c.pipe()
-	c.tellUndo()
-	if !c.ownsRecovery() {
-		c.flow.SetSsthresh(u.ssthresh)
-		c.flow.SetCwnd(max(c.flow.Cwnd(), u.cwnd))
-	}
+	c.tellUndo(now)
 	c.rack.recovered()
 }
