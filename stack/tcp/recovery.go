@@ -19,17 +19,17 @@ const (
 // may be sent until the episode ends.
 type recovery struct {
 	mode        recoveryMode
-	recover     seq.Num // the episode ends when this is acknowledged: SND.NXT when it began
+	limit       congestion.Limit // what held data back when last asked
+	cwndLimited bool             // when last asked, the window did
+	partial     bool             // a partial ACK was seen
+	frto        bool             // after a time-out whose cause is still open (RFC 5682)
+	holdResent  bool             // send new data, not what was given up: F-RTO's test
+	recover     seq.Num          // the episode ends when this is acknowledged: SND.NXT when it began
+	dupNXT      seq.Num          // SND.NXT at the first duplicate ACK: later is limited transmit
 	dupAcks     int
-	dupNXT      seq.Num // SND.NXT at the first duplicate ACK: later is limited transmit
-	inflation   int     // NewReno's: what cwnd is above (or below) the algorithm's window
-	partial     bool    // a partial ACK was seen
-	cwndLimited bool    // when last asked, the window held data back
-	limit       congestion.Limit
-	original    int  // octets of the episode that this ACK delivered and were sent once
-	frto        bool // after a time-out whose cause is still open (RFC 5682)
-	lossWindow  int  // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
-	holdResent  bool // send new data, not what was given up: F-RTO's test
+	inflation   int // NewReno's: what cwnd is above (or below) the algorithm's window
+	original    int // octets of the episode that this ACK delivered and were sent once
+	lossWindow  int // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
 	episode     congestion.Congestion
 }
 
