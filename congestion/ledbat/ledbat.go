@@ -118,8 +118,9 @@ func (l *LEDBAT) OnAck(f *congestion.Flow, a *congestion.Ack) {
 	switch {
 	case l.phase == phaseHold:
 	case f.InSlowStart():
-		// "exit slow start ... when the queuing delay exceeds 3/4 of the target" (section 4.2).
-		if delay > l.target/4*3 {
+		// The first slow start ends at three quarters of the target (section 4.2). Those after a
+		// slowdown do not: the queue may be another flow's, and this one would never get back.
+		if l.phase == phaseFirst && delay > l.target/4*3 {
 			f.SetSsthresh(max(f.Cwnd(), 2*f.MSS))
 		} else if a.CwndLimited {
 			l.setWindow(f, l.window(f)+float64(float64(a.CumAcked)*l.gain(base)))
@@ -190,6 +191,9 @@ func (l *LEDBAT) avoid(f *congestion.Flow, a *congestion.Ack, base, delay time.D
 	}
 	share := min(1, float64(a.CumAcked)/cwnd)
 	l.setWindow(f, cwnd+float64(add*share))
+	if f.InSlowStart() {
+		f.SetSsthresh(max(f.Cwnd(), 2*f.MSS)) // or the window would grow back by slow start
+	}
 }
 
 // pace begins and ends slowdowns (section 4.4).
