@@ -45,7 +45,7 @@ func PacketLen(frames []Frame) int {
 
 // Port is one queue of a link. Its methods are called by one goroutine, the worker of the
 // queue, except Wake, Stats and Info, which any goroutine may call. No method but Wait
-// blocks.
+// blocks. Of a SharedPort several goroutines are the worker by turns.
 //
 // Receive frames and transmit frames are dealt when the port is opened and never mixed:
 // what came from Recv goes back by Free, what came from Alloc goes back by Send or Cancel.
@@ -87,6 +87,28 @@ type Port interface {
 	// Close stops the port and gives back all it holds. The worker has returned its
 	// frames before; one that is missing is a bug and reported as an error.
 	Close() error
+}
+
+// SharedPort is a Port whose methods may be called by several goroutines that take turns, by a
+// lock of theirs, while one of them, the worker, sleeps in Wait without it. It has a second
+// way to wait for frames, for a goroutine that means to be gone soon and leaves the worker
+// asleep meanwhile.
+type SharedPort interface {
+	Port
+	// Pending says whether Recv would find frames. Any goroutine may call it.
+	Pending() bool
+	// Owing says that frames wait to be sent, or to become free, and that no event tells when
+	// that has changed: Wait, which knows, must be entered anew.
+	Owing() bool
+	// Mute has frames that come end Poll alone, and not Wait, until Unmute. Those that are
+	// Pending after Unmute may never end Wait: who calls it looks, and calls Wake.
+	Mute()
+	Unmute()
+	// Poll blocks until frames can be received, Interrupt is called, or d has passed, and may
+	// do so with the thread. It may return early. It is called between Mute and Unmute.
+	Poll(d time.Duration)
+	// Interrupt ends the present Poll, or the next. Any goroutine may call it.
+	Interrupt()
 }
 
 // Info describes a port. It does not change while the port is open.

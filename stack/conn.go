@@ -26,6 +26,8 @@ type Conn struct {
 
 	sock   socket.Stream // what reads and writes do when they need not wait
 	rd, wr gate
+	wrote  atomic.Bool  // since a reader has waited the last time
+	turns  int          // waits in a row with a write before each; of who holds rd.mu
 	linger atomic.Int64 // seconds; less than zero is in the background
 }
 
@@ -38,6 +40,7 @@ var (
 func (s *Stack) newConn(w *worker) *Conn {
 	c := &Conn{s: s, w: w, sock: socket.Stream{KeepError: true}}
 	c.rd.init()
+	c.rd.port = w.shared
 	c.wr.init()
 	c.linger.Store(-1)
 	return c
@@ -56,7 +59,7 @@ func tcpAddr(a netip.AddrPort) net.TCPAddr {
 
 // ConnEvent is called by the worker when something happened.
 func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
-	if e&(engine.Readable|engine.Closed) != 0 && c.rd.waiting.Load() && c.readable() {
+	if e&(engine.Readable|engine.Closed) != 0 && c.rd.awaited() && c.readable() {
 		c.rd.open()
 		c.w.woke = true
 	}
@@ -98,8 +101,21 @@ func (c *Conn) read(b []byte) (int, error) {
 		case errno != syscall.EAGAIN:
 			return 0, c.errnoError("read", errno)
 		}
-		c.rd.wait(c.readable)
+		c.awaitData()
 	}
+}
+
+// awaitData waits until there is something to read, or may be.
+func (c *Conn) awaitData() {
+	if c.wrote.Swap(false) {
+		c.turns++
+	} else {
+		c.turns = 0
+	}
+	if c.turns >= leadTurns {
+		c.w.lead(&c.rd, c.readable)
+	}
+	c.rd.wait(c.readable)
 }
 
 // readable says whether a reader need not wait.
@@ -129,6 +145,7 @@ func (c *Conn) write(b []byte) (int, error) {
 		}
 		n, errno := c.sock.Write(b[written:])
 		written += n
+		c.wrote.Store(true)
 		switch {
 		case errno != socket.OK && errno != syscall.EAGAIN:
 			return written, c.errnoError("write", errno)

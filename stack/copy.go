@@ -60,7 +60,7 @@ func (c *Conn) awaitReadable() error {
 	c.rd.mu.Lock()
 	defer c.rd.mu.Unlock()
 	for !c.readable() {
-		c.rd.wait(c.readable)
+		c.awaitData()
 	}
 	return nil
 }

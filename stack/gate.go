@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 )
 
@@ -15,6 +16,8 @@ type gate struct {
 	mu      sync.Mutex // held by who reads, or writes: one at a time
 	ch      chan struct{}
 	waiting atomic.Bool
+	polling atomic.Bool // waits for the port, as the leader of its worker
+	port    dataplane.SharedPort
 
 	deadline atomic.Int64 // mono.Time; 0 is none
 	timerMu  sync.Mutex
@@ -23,8 +26,14 @@ type gate struct {
 
 func (g *gate) init() { g.ch = make(chan struct{}, 1) }
 
+// awaited says whether somebody waits.
+func (g *gate) awaited() bool { return g.waiting.Load() || g.polling.Load() }
+
 // open lets who waits look again.
 func (g *gate) open() {
+	if g.polling.Load() {
+		g.port.Interrupt()
+	}
 	if !g.waiting.Load() {
 		return
 	}

@@ -57,8 +57,8 @@ type Config struct {
 	// 1 GiB. See engine.Config.
 	MemoryMax int64
 
-	// Spin is how long a worker without work looks for more before it sleeps: SpinDefault,
-	// which is not at all. SpinForever is always.
+	// Spin is how long a worker without work looks for more before it sleeps, and a reader that
+	// receives in its place: SpinDefault. Less than zero is not at all, SpinForever is always.
 	Spin time.Duration
 	// Key makes sequence numbers unpredictable; zero is a random one.
 	Key [16]byte
@@ -130,9 +130,10 @@ func New(cfg Config, ports ...dataplane.Port) (*Stack, error) {
 		ecfg.Directory = engine.NewDirectory()
 	}
 	for _, port := range ports {
-		s.workers = append(s.workers, &worker{
-			e: engine.New(ecfg, port, cfg.Router), port: port, spin: cfg.Spin,
-		})
+		w := newWorker(port, cfg.Spin)
+		ecfg.Helper = w.help
+		w.e = engine.New(ecfg, port, cfg.Router)
+		s.workers = append(s.workers, w)
 	}
 	for _, w := range s.workers {
 		s.running.Go(w.run)

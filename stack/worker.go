@@ -3,6 +3,7 @@ package stack
 import (
 	"math"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,12 +12,17 @@ import (
 	"github.com/millrace-tcp/millrace/stack/engine"
 )
 
-// SpinDefault is not to spin. Measured over a veth on two cores that others use too: an echo
-// of bulk data 1.7-2.2 Gbit/s without spinning and 1.3-1.9 with 200 us of it;
-// request-response with a kernel client in another process 32-82 us at the median against
-// 46-58, with one in the same process 25-29 against 32-47. Who spins takes the core from who
-// would answer. With a core for each worker it is another matter.
-const SpinDefault = time.Duration(0)
+// SpinDefault is that workers do not spin. Measured over a veth on two cores that others use
+// too: an echo of bulk data 1.7-2.2 Gbit/s without spinning and 1.3-1.9 with 200 us of it. Who
+// spins takes the core from who would answer. With a core for each worker it is another matter.
+//
+// A goroutine that receives for itself, because its connection takes turns with the peer, spins
+// for leadSpinDefault all the same: it has nothing else to do, and to be woken on a virtual
+// machine takes longer than most answers.
+const (
+	SpinDefault     = time.Duration(0)
+	leadSpinDefault = 50 * time.Microsecond
+)
 
 // SpinForever keeps workers from ever sleeping.
 const SpinForever = time.Duration(math.MaxInt64)
@@ -30,13 +36,37 @@ func clock() mono.Time { return mono.Time(time.Since(origin)) + 1 }
 
 // worker serves one queue. It is an ordinary goroutine: after a step that made readers ready
 // it yields, so that they run on the same P and no thread has to be woken.
+//
+// Over a port that can be shared the worker is whoever is there: a goroutine that has written
+// steps the engine itself while the worker sleeps (help), and one that waits for data receives
+// it itself (lead). Who steps holds mu, and sees to it before letting go that the worker does
+// not sleep longer than it may (settle).
 type worker struct {
-	e    *engine.Engine
-	port dataplane.Port
-	spin time.Duration
-	stop atomic.Bool
+	e        *engine.Engine
+	port     dataplane.Port
+	shared   dataplane.SharedPort // port, or nil
+	spin     time.Duration
+	leadSpin time.Duration
+	stop     atomic.Bool
 
-	woke bool // this step opened a gate; the worker's own
+	mu     sync.Mutex
+	woke   bool          // this step opened a gate
+	closed bool          // the engine is
+	until  mono.Time     // the worker sleeps no longer; 0 is that it is awake, or about to be
+	helped bool          // somebody has stepped since the worker fell asleep
+	nap    time.Duration // how long it sleeps while it is helped
+
+	leader leader
+}
+
+// newWorker returns the worker of port, whose engine is still to be made.
+func newWorker(port dataplane.Port, spin time.Duration) *worker {
+	w := &worker{port: port, spin: spin, leadSpin: spin, nap: napFirst}
+	w.shared, _ = port.(dataplane.SharedPort)
+	if spin == SpinDefault {
+		w.leadSpin = leadSpinDefault
+	}
+	return w
 }
 
 // yieldEvery is how many rounds a worker that spins does not yield its thread.
@@ -44,38 +74,78 @@ const yieldEvery = 32
 
 // run steps the engine until stop is set.
 func (w *worker) run() {
-	worked, rounds := clock(), 0
+	w.mu.Lock()
+	worked := clock()
 	for !w.stop.Load() {
 		now := clock()
 		if w.e.Step(now) {
-			worked, rounds = now, 0
-			if w.woke {
-				w.woke = false
-				runtime.Gosched()
-			}
+			worked = now
+			w.yield()
 			continue
 		}
-		if now.Sub(worked) < w.spin {
-			if rounds++; rounds%yieldEvery == 0 {
-				yieldThread()
-			}
-			runtime.Gosched()
+		if now.Sub(worked) < w.spin && w.look(now, worked.Add(w.spin)) {
 			continue
 		}
 		if w.sleep(now) != nil {
 			break // the port is closed
 		}
 		// A wake-up counts as work: what it is for may come a moment later.
-		worked, rounds = clock(), 0
+		worked = clock()
 	}
 	w.e.Close(clock())
+	w.closed = true
+	w.mu.Unlock()
+	w.endLead()
+}
+
+// look spins until a time, and says whether to step again. Where readers take the lead they
+// spin, and better the worker sleeps than that it is in their way.
+func (w *worker) look(now, until mono.Time) bool {
+	if w.shared == nil {
+		for rounds := 1; rounds%yieldEvery != 0; rounds++ {
+			runtime.Gosched()
+		}
+		yieldThread()
+		return true
+	}
+	if w.helped && w.leader.skip.Load() == 0 {
+		return false
+	}
+	until = min(until, w.e.Deadline())
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	return w.spinUntil(until, w.called)
+}
+
+// called says whether somebody wants something of the worker that spins.
+func (w *worker) called() bool { return w.e.HasMail() || w.stop.Load() }
+
+// yield lets those run whom a step has woken. With nothing to do but to sleep the worker
+// does that instead: they run on this P then, and none is woken to look for work.
+func (w *worker) yield() {
+	if !w.woke {
+		return
+	}
+	w.woke = false
+	if w.shared == nil || w.shared.Pending() {
+		runtime.Gosched()
+	}
 }
 
 // sleep waits for the deadline of the engine, or for something to happen before.
 func (w *worker) sleep(now mono.Time) error {
 	d := time.Duration(-1)
-	if next := w.e.Deadline(); next != mono.Never {
-		d = max(0, next.Sub(now))
+	w.until = w.e.Deadline()
+	if w.helped {
+		w.helped = false
+		w.until = min(w.until, now.Add(w.nap))
 	}
-	return w.e.Wait(d)
+	if w.until != mono.Never {
+		d = max(0, w.until.Sub(now))
+	}
+	w.mu.Unlock()
+	err := w.e.Wait(d)
+	w.mu.Lock()
+	w.until = 0
+	return err
 }

@@ -61,6 +61,9 @@ func TestPort(t *testing.T, open Open) {
 		{"NoWakeUpIsLost", testPingPong},
 		{"ConcurrentWake", testConcurrentWake},
 		{"NoAllocation", testNoAllocation},
+		{"PollOrWait", testPollOrWait},
+		{"InterruptEndsPoll", testInterruptEndsPoll},
+		{"PollLosesNoFrame", testPollLosesNoFrame},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLink(t, open)

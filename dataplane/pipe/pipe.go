@@ -95,13 +95,17 @@ type Port struct {
 
 	gate    chan struct{} // holds one wake-up
 	parked  atomic.Bool   // in Wait, or about to be
-	starved atomic.Bool   // Alloc ran dry; a frame that comes home ends Wait
+	muted   atomic.Bool   // frames end Poll, not Wait
+	polling atomic.Bool   // in Poll, or about to be
+	polled  chan struct{} // holds one wake-up of Poll
+	polls   *time.Timer
+	starved atomic.Bool // Alloc ran dry; a frame that comes home ends Wait
 	closed  atomic.Bool
 
 	stats counters
 }
 
-var _ dataplane.Port = (*Port)(nil)
+var _ dataplane.SharedPort = (*Port)(nil)
 
 // New returns the two ends of a new pipe. A Config out of range is a programmer's mistake
 // and panics.
@@ -129,8 +133,12 @@ func newPort(name string, c Config) *Port {
 		mem:   make([]byte, c.Frames*c.FrameSize),
 		state: make([]state, c.Frames),
 		gate:  make(chan struct{}, 1),
+
+		polled: make(chan struct{}, 1),
+		polls:  time.NewTimer(time.Hour),
 	}
 	p.timer.Stop()
+	p.polls.Stop()
 	p.in.init(c.Frames, c.Queue)
 	p.home.init(c.Frames, c.Frames)
 	for i := range p.free {
@@ -152,6 +160,7 @@ func (p *Port) Close() error {
 		return fmt.Errorf("pipe: close %s: %w", p.info.Name, net.ErrClosed)
 	}
 	p.Wake()
+	p.Interrupt()
 	for {
 		e, ok := p.in.get()
 		if !ok {

@@ -81,5 +81,5 @@ func (r *ring) whole(n int) bool {
 
 func (r *ring) publishGet() { r.taken.Store(r.getAt) }
 
-// empty is for the taker: nothing is published that it has not taken.
-func (r *ring) empty() bool { return r.getAt == r.ready.Load() }
+// drained says whether all that was published is taken. Any goroutine may call it.
+func (r *ring) drained() bool { return r.taken.Load() == r.ready.Load() }

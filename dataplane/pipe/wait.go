@@ -9,12 +9,18 @@ import (
 	"github.com/millrace-tcp/millrace/dataplane"
 )
 
-// Flush wakes the peer's worker if it sleeps and there is something for it.
+// Flush wakes whoever waits at the peer, if there is something to receive.
 func (p *Port) Flush() {
-	// The peer says that it is parked and then looks at its ring; we filled the ring and
-	// now look whether it is parked. One of us sees the other.
-	if p.peer.parked.Load() && p.peer.in.ready.Load() != p.peer.in.taken.Load() {
-		p.peer.kick()
+	// The peer says that it waits and then looks at its ring; we filled the ring and now look
+	// whether it waits. One of us sees the other.
+	to := p.peer
+	switch {
+	case to.polling.Load():
+		if to.Pending() {
+			to.Interrupt()
+		}
+	case to.parked.Load() && !to.muted.Load() && to.Pending():
+		to.kick()
 	}
 }
 
@@ -58,10 +64,10 @@ func (p *Port) Wait(d time.Duration) error {
 
 // due says whether Wait has nothing to wait for.
 func (p *Port) due() bool {
-	if !p.in.empty() {
+	if p.Pending() {
 		return true
 	}
-	if p.starved.Load() && !p.home.empty() {
+	if p.starved.Load() && !p.home.drained() {
 		p.starved.Store(false)
 		return true
 	}
@@ -85,6 +91,41 @@ func (p *Port) sleep(d time.Duration) {
 	case <-p.timer.C:
 	}
 	p.timer.Stop()
+}
+
+// Pending says whether there are frames to receive.
+func (p *Port) Pending() bool { return !p.in.drained() }
+
+// Owing says whether Alloc ran dry: frames that come home end Wait, and not Poll.
+func (p *Port) Owing() bool { return p.starved.Load() }
+
+// Mute has frames end Poll and not Wait.
+func (p *Port) Mute() { p.muted.Store(true) }
+
+// Unmute has frames end Wait again: those that come from now on.
+func (p *Port) Unmute() { p.muted.Store(false) }
+
+// Poll waits for frames.
+func (p *Port) Poll(d time.Duration) {
+	p.polling.Store(true)
+	defer p.polling.Store(false)
+	if d <= 0 || p.Pending() || p.closed.Load() {
+		return
+	}
+	p.polls.Reset(d)
+	defer p.polls.Stop()
+	select {
+	case <-p.polled:
+	case <-p.polls.C:
+	}
+}
+
+// Interrupt ends the present Poll, or the next one.
+func (p *Port) Interrupt() {
+	select {
+	case p.polled <- struct{}{}:
+	default:
+	}
 }
 
 // counters are dataplane.Stats, written by the workers of both ends and read by anyone.

@@ -200,7 +200,7 @@ func TestPacketWaitsForItsEnd(t *testing.T) {
 	k := newKernel(t, 0)
 	k.chain(2, 10, true)
 	k.wantPackets(len(k.batch))
-	if !k.sock.rx.empty() {
+	if !k.sock.rx.drained() {
 		t.Error("the pieces stay on the ring")
 	}
 	k.chain(1, 10, true)

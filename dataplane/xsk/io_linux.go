@@ -32,7 +32,7 @@ func (p *Port) Alloc(dst []dataplane.Frame) int {
 	p.txFree = p.txFree[:len(p.txFree)-n]
 	p.nLent += n
 	if n < len(dst) {
-		p.starved = true
+		p.starved.Store(true)
 	}
 	return n
 }
@@ -67,7 +67,7 @@ func (p *Port) Send(frames []dataplane.Frame) {
 	}
 	p.sock.tx.publish()
 	p.nLent -= len(frames)
-	p.txOwed = true
+	p.txOwed.Store(true)
 	p.stats.txFrames.Add(uint64(sent))
 	p.stats.txOctets.Add(uint64(octets))
 	if dropped > 0 {

@@ -23,7 +23,7 @@ func (p *Port) Flush() {
 	if p.closed.Load() {
 		return
 	}
-	if p.txOwed {
+	if p.txOwed.Load() {
 		p.kickTX()
 	}
 	if len(p.txFree)+p.nLent < p.cfg.TXFrames {
@@ -51,11 +51,11 @@ func (p *Port) kickTX() {
 		if p.sock.zeroCopy || left >= before {
 			break
 		}
-		p.wait.retry = retryMin
+		p.wait.retry.Store(int64(retryMin))
 	}
-	p.txOwed = left > 0
-	if !p.txOwed {
-		p.wait.retry = retryMin
+	p.txOwed.Store(left > 0)
+	if left == 0 {
+		p.wait.retry.Store(int64(retryMin))
 	}
 }
 

@@ -32,22 +32,22 @@ type Port struct {
 	raw  syscall.RawConn // of file
 
 	// The worker's.
-	holder  []holder // by chunk: the receive frames, then the transmit frames
-	shift   int      // a chunk is 1 << shift octets
-	txFree  []uint32 // chunks, last in first out: the warmest first
-	nTaken  int      // received, not freed
-	nLent   int      // allocated, neither sent nor cancelled
-	nBogus  uint32   // descriptors received that named no frame of ours
-	begun   begun    // pieces received, whose packet has not come to its end
-	txOwed  bool     // the kernel may not have read the transmit ring to its end
-	starved bool     // Alloc ran dry since the last Wait
+	holder  []holder    // by chunk: the receive frames, then the transmit frames
+	shift   int         // a chunk is 1 << shift octets
+	txFree  []uint32    // chunks, last in first out: the warmest first
+	nTaken  int         // received, not freed
+	nLent   int         // allocated, neither sent nor cancelled
+	nBogus  uint32      // descriptors received that named no frame of ours
+	begun   begun       // pieces received, whose packet has not come to its end
+	txOwed  atomic.Bool // the kernel may not have read the transmit ring to its end
+	starved atomic.Bool // Alloc ran dry since the last Wait
 
 	wait   waiter
 	closed atomic.Bool
 	stats  counters
 }
 
-var _ dataplane.Port = (*Port)(nil)
+var _ dataplane.SharedPort = (*Port)(nil)
 
 // Open opens a socket for one receive queue. The calling thread must be in the network
 // namespace of the interface; the port itself may be used from any other.
@@ -164,7 +164,7 @@ func (p *Port) Close() error {
 	p.stats.keepKernel(p.raw)
 	missing := p.missing()
 	s := p.sock
-	err := p.file.Close()
+	err := errors.Join(p.wait.close(), p.file.Close())
 	s.fd = -1 // It was the file's.
 	s.close()
 	if err != nil && !errors.Is(err, os.ErrClosed) {

@@ -42,8 +42,9 @@ func (r *ring) publish() { r.producer.Store(r.prod) }
 // unread is for a ring that we produce: how many entries the kernel has not read yet.
 func (r *ring) unread() uint32 { return r.prod - r.consumer.Load() }
 
-// empty is for a ring that we consume, and always looks at the shared index.
-func (r *ring) empty() bool { return r.producer.Load() == r.cons }
+// drained is for a ring that we consume: whether all was read and released. It looks at the
+// shared indexes alone, so any goroutine may call it.
+func (r *ring) drained() bool { return r.producer.Load() == r.consumer.Load() }
 
 // descRing is an RX or TX ring: addresses with lengths.
 type descRing struct {

@@ -42,7 +42,9 @@ func openSocket(cfg *Config, flags uint16) (s *socket, err error) {
 			s = nil
 		}
 	}()
-	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+	// Blocking, so that os does not give it to the netpoller: see waiter. No call of ours
+	// blocks on it.
+	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return s, fmt.Errorf("socket: %w", err)
 	}
 	if err = s.allocate(cfg); err != nil {

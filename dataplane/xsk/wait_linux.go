@@ -5,21 +5,41 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace-tcp/millrace/dataplane"
 )
 
-// waiter is how the worker sleeps: in Go's own netpoller, which the descriptor is
-// registered with for as long as it is open. No thread is blocked by it and none must be
-// handed a channel's message, and waking needs no second descriptor: it is a read deadline
-// in the past.
+// waiter is how the worker sleeps: in Go's own netpoller. No thread is blocked by it and none
+// must be handed a channel's message, and waking needs no second descriptor: it is a read
+// deadline in the past.
+//
+// The netpoller does not watch the socket but an epoll instance that has the socket as its one
+// member, and that only while the worker sleeps and is not muted. So frames wake a thread only
+// when somebody waits for them: with the socket itself in the netpoller each batch would wake
+// one to find that there is nobody to tell.
 type waiter struct {
 	woken  atomic.Bool // Wake was called and no Wait has ended for it
 	parked atomic.Bool // the worker sleeps, or is about to
 	ready  func(uintptr) bool
-	retry  time.Duration // the next Wait's limit while the kernel does not take our frames
+	retry  atomic.Int64 // the next Wait's limit while the kernel does not take our frames
+
+	mu      sync.Mutex // of what follows
+	asleep  bool       // in sleep
+	muted   bool
+	armed   bool // epoll tells of frames
+	epoll   *os.File
+	raw     syscall.RawConn // of epoll
+	epollFD int
+	sockFD  int
+
+	poll      [2]unix.PollFd // the socket, and what Interrupt writes to
+	interrupt int
 
 	// Used when the netpoller will not watch the descriptor any more, as when its device
 	// was removed: no frame can come, but Wake and time still count.
@@ -32,23 +52,66 @@ type waiter struct {
 var past = time.Unix(1, 0)
 
 func (p *Port) initWait(name string) error {
-	p.wait.gate = make(chan struct{}, 1)
-	p.wait.timer = time.NewTimer(time.Hour)
-	p.wait.timer.Stop()
-	p.wait.retry = retryMin
+	w := &p.wait
+	w.gate = make(chan struct{}, 1)
+	w.timer = time.NewTimer(time.Hour)
+	w.timer.Stop()
+	w.retry.Store(int64(retryMin))
 	// One func value for all waits, so that none allocates.
-	p.wait.ready = p.due
+	w.ready = p.due
+	w.interrupt = -1
 	p.file = os.NewFile(uintptr(p.sock.fd), name)
 	raw, err := p.file.SyscallConn()
 	if err == nil {
 		p.raw = raw
-		err = p.file.SetReadDeadline(time.Time{})
+		err = w.open(p.sock.fd, name)
 	}
 	if err != nil {
-		p.sock.fd = -1
+		p.sock.fd = -1 // It is the file's.
 		return errors.Join(fmt.Errorf("watch the socket: %w", err), p.file.Close())
 	}
 	return nil
+}
+
+// open makes the epoll instance, for the netpoller, and what interrupts Poll.
+func (w *waiter) open(sock int, name string) (err error) {
+	w.sockFD = sock
+	if w.epollFD, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	// Not blocking, or os would not give it to the netpoller.
+	if err = unix.SetNonblock(w.epollFD, true); err != nil {
+		return errors.Join(err, unix.Close(w.epollFD))
+	}
+	w.epoll = os.NewFile(uintptr(w.epollFD), name)
+	if err = unix.EpollCtl(w.epollFD, unix.EPOLL_CTL_ADD, sock, &unix.EpollEvent{}); err == nil {
+		w.raw, err = w.epoll.SyscallConn()
+	}
+	if err == nil {
+		err = w.epoll.SetReadDeadline(time.Time{})
+	}
+	if err == nil {
+		w.interrupt, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	}
+	if err != nil {
+		return errors.Join(err, w.close())
+	}
+	w.poll = [2]unix.PollFd{{Fd: int32(sock), Events: unix.POLLIN}, {Fd: int32(w.interrupt), Events: unix.POLLIN}}
+	return nil
+}
+
+// close ends a sleep, for good.
+func (w *waiter) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.interrupt >= 0 {
+		_ = unix.Close(w.interrupt)
+		w.interrupt = -1
+	}
+	if w.epoll == nil {
+		return nil
+	}
+	return w.epoll.Close()
 }
 
 // Wait blocks until frames are there, Wake is called, or d has passed. It also ends, soon,
@@ -57,15 +120,16 @@ func (p *Port) Wait(d time.Duration) error {
 	if p.closed.Load() {
 		return fmt.Errorf("xsk: wait on %s: %w", p.info.Name, net.ErrClosed)
 	}
-	if d == 0 || p.wait.woken.Swap(false) || !p.sock.rx.empty() {
+	if d == 0 || p.wait.woken.Swap(false) || !p.sock.rx.drained() {
 		return nil
 	}
-	if p.txOwed || p.starved {
-		if d < 0 || d > p.wait.retry {
-			d = p.wait.retry
+	if p.Owing() {
+		retry := p.wait.retry.Load()
+		if d < 0 || d > time.Duration(retry) {
+			d = time.Duration(retry)
 		}
-		p.wait.retry = min(2*p.wait.retry, retryMax)
-		p.starved = false
+		p.wait.retry.Store(min(2*retry, int64(retryMax)))
+		p.starved.Store(false)
 	}
 	// Say parked, look again, sleep; Wake says woken, then looks whether parked. A deadline
 	// that a late Wake sets ends this Wait or the next one early, which is allowed.
@@ -88,19 +152,88 @@ func (p *Port) sleep(d time.Duration) {
 	if d > 0 {
 		deadline = time.Now().Add(d)
 	}
-	err := p.file.SetReadDeadline(deadline)
+	w := &p.wait
+	err := w.epoll.SetReadDeadline(deadline)
 	if err == nil && !p.due(0) {
 		p.stats.waits.Add(1)
-		err = p.raw.Read(p.wait.ready)
+		w.setAsleep(true)
+		err = w.raw.Read(w.ready)
+		w.setAsleep(false)
 	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !p.closed.Load() {
-		p.wait.orphan = true
+		w.orphan = true
+	}
+}
+
+func (w *waiter) setAsleep(asleep bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asleep = asleep
+	w.rearm()
+}
+
+func (w *waiter) setMuted(muted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.muted = muted
+	w.rearm()
+}
+
+// rearm has epoll tell of frames, or not. Of those that are there already it may tell or not:
+// look at the ring afterwards. The caller holds mu.
+func (w *waiter) rearm() {
+	arm := w.asleep && !w.muted
+	if arm == w.armed || w.interrupt < 0 {
+		return
+	}
+	var e unix.EpollEvent
+	if arm {
+		e.Events = unix.EPOLLIN
+	}
+	// It fails when the device is gone, of which Wait learns by itself.
+	_ = unix.EpollCtl(w.epollFD, unix.EPOLL_CTL_MOD, w.sockFD, &e)
+	w.armed = arm
+}
+
+// Mute has frames end Poll and not Wait.
+func (p *Port) Mute() { p.wait.setMuted(true) }
+
+// Unmute has frames end Wait again: those that come from now on.
+func (p *Port) Unmute() { p.wait.setMuted(false) }
+
+// Pending says whether there are frames to receive.
+func (p *Port) Pending() bool { return !p.sock.rx.drained() }
+
+// Owing says whether frames wait for the kernel to take them or give them back.
+func (p *Port) Owing() bool { return p.txOwed.Load() || p.starved.Load() }
+
+// Poll waits for frames with the thread.
+func (p *Port) Poll(d time.Duration) {
+	if d <= 0 || p.Pending() || p.closed.Load() {
+		return
+	}
+	t := unix.NsecToTimespec(int64(d))
+	fds := &p.wait.poll
+	fds[0].Revents, fds[1].Revents = 0, 0
+	if n, err := unix.Ppoll(fds[:], &t, nil); err == nil && n > 0 && fds[1].Revents != 0 {
+		var b [8]byte
+		_, _ = unix.Read(p.wait.interrupt, b[:])
+	}
+}
+
+// Interrupt ends the present Poll, or the next one.
+func (p *Port) Interrupt() {
+	one := [8]byte{1}
+	p.wait.mu.Lock()
+	defer p.wait.mu.Unlock()
+	if p.wait.interrupt >= 0 {
+		_, _ = unix.Write(p.wait.interrupt, one[:])
 	}
 }
 
 // due is called by the netpoller before each sleep, after it has armed: its events are
 // edges, so what came before the arming must be seen here.
-func (p *Port) due(uintptr) bool { return p.wait.woken.Load() || !p.sock.rx.empty() }
+func (p *Port) due(uintptr) bool { return p.wait.woken.Load() || !p.sock.rx.drained() }
 
 // sleepAlone waits for Wake and time alone.
 func (p *Port) sleepAlone(d time.Duration) {
@@ -125,7 +258,7 @@ func (p *Port) Wake() {
 	if p.wait.woken.Swap(true) || !p.wait.parked.Load() {
 		return
 	}
-	_ = p.file.SetReadDeadline(past)
+	_ = p.wait.epoll.SetReadDeadline(past)
 	select {
 	case p.wait.gate <- struct{}{}:
 	default:

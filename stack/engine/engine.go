@@ -66,6 +66,9 @@ type Config struct {
 	HalfOpenMax, HalfOpenPerSource int
 	// Cookies says when SYNs are answered without keeping them: CookiesWhenFull.
 	Cookies Cookies
+	// Helper, if given, is called by who posts for a connection, in its own goroutine. It says
+	// whether it has stepped the engine itself: else the worker is woken, if it is parked.
+	Helper func() bool
 	// Directory is shared by the engines of one NIC; nil where there is one queue.
 	Directory *Directory
 }

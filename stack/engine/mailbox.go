@@ -63,7 +63,9 @@ func (e *Engine) post(c *Conn, m mail) {
 			break
 		}
 	}
-	e.wake()
+	if h := e.cfg.Helper; h == nil || !h() {
+		e.wake()
+	}
 }
 
 func (e *Engine) wake() {
@@ -111,13 +113,16 @@ func (e *Engine) forward(frame []byte, rest [][]byte) bool {
 func (e *Engine) Wait(d time.Duration) error {
 	m := &e.mail
 	m.parked.Store(true)
-	if m.posted.Load() != nil || m.orders.Load() {
+	if e.HasMail() {
 		d = 0
 	}
 	err := e.port.Wait(d)
 	m.parked.Store(false)
 	return err
 }
+
+// HasMail says whether something was posted that no step has read. Any goroutine may call it.
+func (e *Engine) HasMail() bool { return e.mail.posted.Load() != nil || e.mail.orders.Load() }
 
 // readMail does what was posted, and says whether there was anything.
 func (e *Engine) readMail(now mono.Time) bool {

@@ -1,0 +1,167 @@
+package stack
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/millrace-tcp/millrace/mono"
+)
+
+// leader is what a worker and the goroutine that receives in its place have in common.
+//
+// A reader that finds nothing would wait for the worker to be woken, to find its data, and to
+// wake it in turn. Instead it takes the lead: frames wake its own thread, it steps the engine,
+// and goes on with its data; nobody else has to run. When it leaves, frames wake the worker
+// again. That pays for a connection whose two ends take turns, with nobody beside it; as soon
+// as it was in vain it is not tried for a while.
+type leader struct {
+	mu   sync.Mutex   // held by who leads; for ever when the worker has ended
+	skip atomic.Int32 // how many more times none tries
+}
+
+const (
+	// leadMax is how long a reader leads before it waits like all others: while it does, it
+	// keeps a thread and, for the Go scheduler, a processor.
+	leadMax = time.Millisecond
+	// leadSkip is how many reads do without after one for which it did not pay.
+	leadSkip = 64
+	// leadTurns is how often in a row a connection must have waited for data after it had
+	// written some, before its reader leads.
+	leadTurns = 2
+)
+
+// lead receives in place of the worker until ready says so, or for a while. It is for who
+// holds g, and is not ready. The caller waits at the gate afterwards, if it is still not.
+func (w *worker) lead(g *gate, ready func() bool) {
+	l := &w.leader
+	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || l.skip.Load() > 0 && l.skip.Add(-1) >= 0 {
+		return
+	}
+	if !l.mu.TryLock() {
+		return
+	}
+	defer l.mu.Unlock()
+	if !w.mu.TryLock() {
+		return
+	}
+	defer w.mu.Unlock()
+	if w.closed || w.until == 0 {
+		return // the worker has ended, or is about to run
+	}
+	w.shared.Mute()
+	w.leadOn(g, ready)
+	w.shared.Unmute()
+	if w.shared.Pending() {
+		l.skip.Store(leadSkip) // more comes than one reader takes: the worker does it beside us
+	}
+	w.settle()
+}
+
+// leadOn steps and waits. The caller holds mu.
+func (w *worker) leadOn(g *gate, ready func() bool) {
+	for end := clock().Add(leadMax); !ready() && !w.closed; {
+		now := clock()
+		if now >= end {
+			return
+		}
+		if w.e.Step(now) {
+			if w.woke && !ready() {
+				w.leader.skip.Store(leadSkip) // it was for others
+				return
+			}
+			continue
+		}
+		next := min(end, w.e.Deadline())
+		if next <= now {
+			continue
+		}
+		g.polling.Store(true)
+		w.mu.Unlock()
+		if !w.spinUntil(min(next, now.Add(w.leadSpin)), ready) {
+			w.shared.Poll(next.Sub(clock()))
+		}
+		w.mu.Lock()
+		g.polling.Store(false)
+	}
+}
+
+// spinUntil looks for frames, and for what found says, until a time, and says whether there is
+// something.
+func (w *worker) spinUntil(end mono.Time, found func() bool) bool {
+	for rounds := 1; ; rounds++ {
+		if w.shared.Pending() || found() {
+			return true
+		}
+		if clock() >= end {
+			return false
+		}
+		if rounds%yieldEvery == 0 {
+			yieldThread()
+		}
+	}
+}
+
+// help steps the engine in the goroutine of who has posted something, if nobody else does at
+// this moment, and says so: to wake the worker costs more than what it would do.
+func (w *worker) help() bool {
+	if w.shared == nil || !w.mu.TryLock() {
+		return false
+	}
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	// Where readers lead, the answer to what is sent will be theirs, and may be here at once.
+	leads := w.leader.skip.Load() == 0
+	if leads {
+		w.shared.Mute()
+	}
+	w.e.Step(clock())
+	if leads {
+		if w.shared.Pending() {
+			w.e.Step(clock())
+		}
+		w.shared.Unmute()
+	}
+	w.settle()
+	return true
+}
+
+const (
+	// napMin is the shortest nap: a thousand a second cost a hundredth of a core.
+	napMin = time.Millisecond
+	// napFirst is the first: what an ACK is delayed by.
+	napFirst = 40 * time.Millisecond
+)
+
+// settle wakes the worker if it must not sleep on. The caller holds mu, and is not the worker.
+//
+// With each segment that is sent a timer is armed, and with each ACK that comes it is not any
+// more: a worker that always slept as long as it may would have to be woken for each segment.
+// So while others help it takes naps, as long as the timer was for which it was woken.
+func (w *worker) settle() {
+	w.woke = false
+	w.helped = true
+	if w.until == 0 {
+		return
+	}
+	next := w.e.Deadline()
+	if next >= w.until && !w.shared.Owing() && !w.e.HasMail() && !w.shared.Pending() {
+		return
+	}
+	if d := next.Sub(clock()); d > 0 {
+		w.nap = max(napMin, min(d, napFirst))
+	}
+	w.until = 0
+	w.port.Wake()
+}
+
+// endLead sees the leader out, and lets none in any more.
+func (w *worker) endLead() {
+	if w.shared != nil {
+		w.shared.Interrupt()
+	}
+	w.leader.mu.Lock()
+}
