@@ -9,6 +9,7 @@ import (
 	"github.com/millrace-tcp/millrace/congestion/cubic"
 	"github.com/millrace-tcp/millrace/congestion/dctcp"
 	"github.com/millrace-tcp/millrace/congestion/fixed"
+	"github.com/millrace-tcp/millrace/congestion/hystart"
 	"github.com/millrace-tcp/millrace/congestion/ledbat"
 	"github.com/millrace-tcp/millrace/congestion/reno"
 	"github.com/millrace-tcp/millrace/congestion/vegas"
@@ -41,15 +42,17 @@ func cubicEntry() Entry {
 			{Name: "beta", Values: "0.1 to 0.95", Default: fmt.Sprint(cubic.BetaDefault), About: "what a loss leaves of the window"},
 			{Name: "fastconvergence", Values: onOff, Default: "on", About: "give way to new flows"},
 			{Name: "hystart", Values: onOff, Default: "on", About: "end slow start when the delay grows"},
+			{Name: "L", Values: "1 to 64", Default: fmt.Sprint(hystart.LimitDefault), About: "most segments that one ACK adds in slow start"},
 		},
 		New: func(v Values) (Maker, error) {
 			var cfg cubic.Config
-			var err [4]error
+			var err [5]error
 			var fast, hystart bool
 			cfg.C, err[0] = v.Float("c", cubic.CDefault, 0.001, 100)
 			cfg.Beta, err[1] = v.Float("beta", cubic.BetaDefault, 0.1, 0.95)
 			fast, err[2] = v.Bool("fastconvergence", true)
 			hystart, err[3] = v.Bool("hystart", true)
+			cfg.Limit, err[4] = v.Int("L", 0, 1, 64)
 			cfg.NoFastConvergence, cfg.NoHyStart = !fast, !hystart
 			return cfg.New, cmp.Or(err[:]...)
 		},

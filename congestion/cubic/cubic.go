@@ -5,6 +5,7 @@
 package cubic
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -30,6 +31,9 @@ type Config struct {
 	Beta float64
 	// NoFastConvergence keeps what a shrinking flow would leave to new ones.
 	NoFastConvergence bool
+	// Limit is L, the most segments that one ACK adds in slow start; 0 is hystart.LimitDefault with
+	// HyStart++, and 2 without (RFC 3465).
+	Limit int
 	// NoHyStart takes the slow start of RFC 5681, which ends with a loss.
 	NoHyStart bool
 }
@@ -77,7 +81,7 @@ func (c *Cubic) Name() string { return "cubic" }
 
 // Init starts from the window that the stack has set.
 func (c *Cubic) Init(_ *congestion.Flow, now mono.Time) {
-	*c = Cubic{cfg: c.cfg, alpha: c.alpha, ackedAt: now}
+	*c = Cubic{cfg: c.cfg, alpha: c.alpha, ackedAt: now, slow: hystart.HyStart{Limit: c.cfg.Limit}}
 }
 
 // Adopt takes over a connection whose window another algorithm has found: a plateau begins
@@ -126,7 +130,7 @@ func (c *Cubic) slowStart(f *congestion.Flow, a *congestion.Ack) {
 	case !c.cfg.NoHyStart:
 		c.slow.OnAck(f, a)
 	case a.CwndLimited:
-		f.SetCwnd(min(f.Cwnd()+min(a.CumAcked, limitDefault*f.MSS), congestion.CwndMax))
+		f.SetCwnd(min(f.Cwnd()+min(a.CumAcked, cmp.Or(c.cfg.Limit, limitDefault)*f.MSS), congestion.CwndMax))
 	}
 }
 

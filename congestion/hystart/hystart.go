@@ -4,6 +4,7 @@
 package hystart
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
@@ -19,11 +20,13 @@ const (
 	cssRounds        = 5
 )
 
-// Limit is L: the most segments that one ACK adds where the sender is not paced.
-const Limit = 8
+// LimitDefault is L: the most segments that one ACK adds where the sender is not paced.
+const LimitDefault = 8
 
 // HyStart is the state of one connection. The zero value is ready for use.
 type HyStart struct {
+	Limit int // L; 0 is LimitDefault
+
 	last, current time.Duration // lowest of the round before and of this one; 0: none
 	samples       int           // in this round
 	baseline      time.Duration // cssBaselineMinRtt; 0: not in Conservative Slow Start
@@ -42,7 +45,7 @@ func (h *HyStart) OnAck(f *congestion.Flow, a *congestion.Ack) {
 	}
 	add := a.CumAcked
 	if f.Pacing() == 0 {
-		add = min(add, Limit*f.MSS)
+		add = min(add, cmp.Or(h.Limit, LimitDefault)*f.MSS)
 	}
 	if h.baseline > 0 {
 		add /= cssGrowthDivisor
@@ -53,7 +56,7 @@ func (h *HyStart) OnAck(f *congestion.Flow, a *congestion.Ack) {
 // Stop ends it for the rest of the connection: "An implementation SHOULD use HyStart++ only
 // for the initial slow start". https://www.rfc-editor.org/rfc/rfc9406.html#section-4.3
 // What slow starts there are later grow by the same limit.
-func (h *HyStart) Stop() { *h = HyStart{done: true} }
+func (h *HyStart) Stop() { *h = HyStart{Limit: h.Limit, done: true} }
 
 // Conservative says whether growth is slowed down to see if the delay was a false alarm.
 func (h *HyStart) Conservative() bool { return h.baseline > 0 }

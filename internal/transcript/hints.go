@@ -154,10 +154,12 @@ func atoi(s string, otherwise int) int {
 // algorithm returns the congestion control of a name: Reno for what this stack does not
 // have.
 func algorithm(name string) func() congestion.Algorithm {
-	if _, maker, err := catalog.All().Parse(name); err == nil && name != "reno" {
-		return maker
+	// Linux's count every segment that an ACK acknowledges in slow start, however many.
+	for _, try := range []string{name + "?L=64", name} {
+		if _, maker, err := catalog.All().Parse(try); err == nil {
+			return maker
+		}
 	}
-	// Linux's Reno counts every segment that an ACK acknowledges, however many.
 	_, maker, err := catalog.All().Parse("reno?L=64")
 	if err != nil {
 		panic("BUG: transcript: " + err.Error())
