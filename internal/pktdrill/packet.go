@@ -3,7 +3,6 @@ package pktdrill
 import (
 	"math"
 	"strconv"
-	"strings"
 )
 
 // packet is a direction and what travels in it.
@@ -106,9 +105,13 @@ func (p *parser) flags(k *Packet) {
 	letters := map[rune]Flags{
 		'F': FIN, 'S': SYN, 'R': RST, 'P': PSH, '.': ACK, 'U': URG, 'E': ECE, 'C': CWR, 'W': CWR, 'A': AE, '-': 0,
 	}
-	letterPart, ace := text, ""
-	if i := strings.IndexAny(text, "0123456789"); i >= 0 {
-		letterPart, ace = text[:i], text[i:]
+	letterPart, ace := "", "" // "P5." and "P.5" are the same
+	for _, c := range text {
+		if c >= '0' && c <= '9' {
+			ace += string(c)
+		} else {
+			letterPart += string(c)
+		}
 	}
 	for _, c := range letterPart {
 		bit, ok := letters[c]

@@ -181,6 +181,9 @@ func (p *player) optionsDiffer(k *pktdrill.Packet, s *sent) string {
 			same = uint32(o.WScale) == w.Values[0]
 		case "sackOK":
 			has |= wire.HasSACKPermitted
+		case "ECN":
+			has |= wire.HasAccECN
+			same = sameReport(w, &o.AccECN)
 		case "sack":
 			has |= wire.HasSACK
 			same = sameBlocks(w.Values, o, p.under.remoteOffset)
@@ -199,6 +202,27 @@ func (p *player) optionsDiffer(k *pktdrill.Packet, s *sent) string {
 		return "other options"
 	}
 	return ""
+}
+
+// sameReport compares the fields of AccECN, whichever order they have.
+func sameReport(w pktdrill.TCPOption, a *wire.AccECN) bool {
+	got := map[string]uint32{}
+	if a.HasE0B() {
+		got["e0b"] = a.E0B
+	}
+	if a.HasCEB() {
+		got["ceb"] = a.CEB
+	}
+	if a.HasE1B() {
+		got["e1b"] = a.E1B
+	}
+	names := strings.Fields(w.Text)
+	for i, name := range names {
+		if v, ok := got[name]; !ok || v != w.Values[i] {
+			return false
+		}
+	}
+	return len(names) == len(got)
 }
 
 func sameBlocks(want []uint32, o *wire.Options, offset seq.Num) bool {

@@ -97,6 +97,8 @@ func (h *hints) set(name string, values []string) {
 		}
 	case "tcp_ecn":
 		h.tcp.ECN = ecnMode(n)
+	case "tcp_ecn_option":
+		h.tcp.NoECNOption = n == 0
 	case "tcp_slow_start_after_idle":
 		h.tcp.Idle = tcp.IdleRestart
 		if n == 0 {

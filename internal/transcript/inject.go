@@ -125,7 +125,7 @@ func (p *player) injectedOptions(k *pktdrill.Packet) ([]byte, error) {
 			b = binary.BigEndian.AppendUint32(b, ecr)
 		case "ECN":
 			kind := byte(172)
-			if len(o.Text) > 2 && o.Text[:3] == "e1b" {
+			if strings.HasPrefix(o.Text, "e1b") {
 				kind = 174
 			}
 			b = append(b, kind, byte(2+3*len(o.Values)))

@@ -86,7 +86,7 @@ func (w *way) mss() int { return w.mtu - w.overhead() }
 
 // leastMSS is what every path carries: links of IPv6 have 1280 octets and more (RFC 8200,
 // section 5); for IPv4 the core knows.
-func (w *way) leastMSS() int {
+func (w *way) leastMSS() uint16 {
 	if w.v6 {
 		return pathMin6 - overhead6
 	}

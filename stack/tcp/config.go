@@ -71,6 +71,10 @@ type Config struct {
 	// ECN is what is asked of explicit congestion notification: ECNPassive.
 	ECN ECNMode
 
+	// NoECNOption leaves out the option of AccECN, which says how many octets were marked: the
+	// counter of packets alone is used.
+	NoECNOption bool
+
 	// NoTimestamps, NoSACK and NoWindowScale leave the option out.
 	NoTimestamps, NoSACK, NoWindowScale bool
 }

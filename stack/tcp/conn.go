@@ -25,8 +25,8 @@ type Params struct {
 	LocalPort, RemotePort uint16
 	ISS                   seq.Num // initial send sequence number, keyed (RFC 6528)
 	TSOffset              uint32  // added to the clock of the timestamps option
+	LeastMSS              uint16  // what every path carries: the end of a search for black holes; 0: 256
 	MSS                   int     // largest payload that the link carries in a segment without options
-	LeastMSS              int     // what every path carries: the end of a search for black holes; 0: 256
 	Seed                  uint64  // for the congestion algorithm
 	Send                  *queue.Send
 	Recv                  *queue.Recv
@@ -182,7 +182,7 @@ func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 		c.p.MSS = min(p.MSS, cfg.MSS)
 	}
 	c.snd.UNA, c.snd.NXT = p.ISS, p.ISS
-	c.path.mss, c.path.most = c.p.MSS, c.p.MSS
+	c.path.mss, c.path.most = sizeOf(c.p.MSS), sizeOf(c.p.MSS)
 	c.snd.mss = min(c.p.MSS, DefaultMSS)
 	if !cfg.NoWindowScale {
 		c.rcv.shift = scaleFor(max(p.Recv.Limit(), p.RecvMax))
@@ -201,12 +201,12 @@ func (c *Conn) peerSYN(now mono.Time, seg *wire.Segment) {
 	c.rcv.lastACK = c.rcv.NXT
 	c.rcv.heardAt = now
 	o := &seg.Opt
-	c.path.most = min(c.p.MSS, DefaultMSS)
+	c.path.most = sizeOf(min(c.p.MSS, DefaultMSS))
 	if o.Has&wire.HasMSS != 0 {
 		// A peer that offers next to nothing would make every octet a segment.
-		c.path.most = min(c.p.MSS, max(int(o.MSS), MinMSS))
+		c.path.most = sizeOf(min(c.p.MSS, max(int(o.MSS), MinMSS)))
 	}
-	c.snd.mss = min(c.path.mss, c.path.most)
+	c.snd.mss = int(min(c.path.mss, c.path.most))
 	c.rcv.scaleOK = o.Has&wire.HasWScale != 0 && !c.cfg.NoWindowScale
 	if c.rcv.scaleOK {
 		c.snd.shift = min(o.WScale, maxShift)

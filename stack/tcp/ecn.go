@@ -61,19 +61,23 @@ type ecn struct {
 	recover seq.Num // one reduction until this is acknowledged
 	peerCE  uint8   // the peer's counter of CE marks as last heard, modulo 8
 	ourCE   uint8   // packets that arrived with CE, modulo 8
+
+	report markReport
 }
 
-// ask returns the flags of a SYN. One that is repeated asks for nothing: what dropped the
-// first may have been the flags.
+// ecnAsk returns the flags of a SYN. One that is repeated asks for nothing: what dropped the
+// first may have been the flags. With AccECN it asks once more before that.
+// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.4.1
 func (c *Conn) ecnAsk() wire.Flags {
-	if c.count.synResent > 0 {
-		return 0
-	}
 	switch c.cfg.ECN {
 	case ECNClassic:
-		return wire.ECE | wire.CWR
+		if c.count.synResent == 0 {
+			return wire.ECE | wire.CWR
+		}
 	case ECNAccurate:
-		return ecnFlags
+		if c.count.synResent <= 1 {
+			return ecnFlags
+		}
 	case ECNPassive, ECNOff:
 	}
 	return 0
@@ -99,6 +103,7 @@ func (c *Conn) ecnStart(seg *wire.Segment) {
 	e.synMark = seg.ECN
 	e.peerCE, e.ourCE = aceStart, aceStart
 	e.recover = c.p.ISS
+	e.report.start()
 	if seg.ECN == wire.ECNCE {
 		e.ourCE++
 	}
@@ -198,8 +203,9 @@ func aceOf(f wire.Flags) uint8 {
 	return n
 }
 
-// ecnReceive takes note of a mark that the network set on a segment in the window.
-func (c *Conn) ecnReceive(seg *wire.Segment) {
+// ecnReceive takes note of a mark that the network set on a segment in the window, which came
+// with octets of payload.
+func (c *Conn) ecnReceive(seg *wire.Segment, octets int) {
 	e := &c.ecn
 	switch e.kind {
 	case ecnNone:
@@ -213,16 +219,27 @@ func (c *Conn) ecnReceive(seg *wire.Segment) {
 			c.owe.ack = true
 		}
 	case ecnAccurate:
-		if seg.ECN == wire.ECNCE {
-			e.ourCE++
-			// "A Data Receiver SHOULD emit an AccECN ACK ... once the first CE mark arrives".
-			c.owe.ack = c.owe.ack || seg.DataLen() > 0
+		c.ecnCount(seg, octets)
+		if octets > 0 {
+			e.report.repeats = 0
 		}
 	}
 }
 
+// ecnCount counts a packet by its codepoint.
+func (c *Conn) ecnCount(seg *wire.Segment, octets int) {
+	e := &c.ecn
+	if seg.ECN == wire.ECNCE {
+		e.ourCE++
+	}
+	if octets > 0 && (e.report.count(seg.ECN, octets) || seg.ECN == wire.ECNCE) {
+		c.owe.ack = true
+	}
+}
+
 // ecnFeedback takes what an ACK says of marks on our own packets. One that others have overtaken
-// says what was true before: its counter is behind, and would seem to have run on by a lap.
+// says what was true before: its counter is behind, and would seem to have run on by a lap. Without
+// timestamps nothing shows that but progress.
 func (c *Conn) ecnFeedback(now mono.Time, seg *wire.Segment) {
 	e := &c.ecn
 	a := &c.ack
@@ -238,15 +255,31 @@ func (c *Conn) ecnFeedback(now mono.Time, seg *wire.Segment) {
 			a.CEOctets = a.Acked
 		}
 	case ecnAccurate:
-		marks := int((aceOf(seg.Flags) - e.peerCE) & 7)
+		octets, known := c.hearReport(seg)
+		delta := 0
+		if a.Acked > 0 || known || c.newerStamp(seg) {
+			delta = int((aceOf(seg.Flags) - e.peerCE) & 7)
+		}
+		marks := c.marksOf(delta, octets, known)
 		e.peerCE += uint8(marks)
 		a.ECE = marks > 0
-		a.CEOctets = min(marks*c.flow.MSS, max(a.Acked, c.flow.MSS))
+		if !known {
+			octets = min(marks*c.flow.MSS, max(a.Acked, c.flow.MSS))
+		}
+		a.CEOctets = octets
 	}
 	if a.ECE {
+		// The window does not grow by an ACK that echoes a mark: as if it had room to spare.
+		// https://www.rfc-editor.org/rfc/rfc3168.html#section-6.1.2
+		a.CwndLimited = false
 		c.p.Stats.TCPDeliveredCE++
-		c.count.marks++
+		c.count.marked += uint64(a.CEOctets)
 	}
+}
+
+// newerStamp says whether seg was sent after all that came before it.
+func (c *Conn) newerStamp(seg *wire.Segment) bool {
+	return c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0 && int32(seg.Opt.TSVal-c.rcv.tsRecent) > 0
 }
 
 // ecnReact has the window reduced, once a round trip.

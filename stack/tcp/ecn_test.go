@@ -110,10 +110,17 @@ func TestECNAsked(t *testing.T) {
 	}
 }
 
-// A SYN that is repeated asks for nothing (RFC 3168, section 6.1.1.1).
+// A SYN that is repeated asks for nothing (RFC 3168, section 6.1.1.1); AccECN tries once more
+// before that (RFC 9768, section 3.1.4.1).
 func TestECNFallsBackWhenTheSYNIsLost(t *testing.T) {
 	s := client(t, tcp.Config{ECN: tcp.ECNAccurate})
-	s.wantFlags("SYN", wire.SYN|ae|cw|ec, 0)
+	for range 2 {
+		s.wantFlags("SYN", wire.SYN|ae|cw|ec, 0)
+		s.wait()
+	}
+	s.wantFlags("SYN again", wire.SYN, 0)
+	s = client(t, tcp.Config{ECN: tcp.ECNClassic})
+	s.wantFlags("SYN", wire.SYN|cw|ec, 0)
 	s.wait()
 	s.wantFlags("SYN again", wire.SYN, 0)
 }

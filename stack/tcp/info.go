@@ -15,7 +15,7 @@ type counters struct {
 	fastRetrans          uint64
 	timeouts             uint64
 	dsacks, undone       uint64
-	marks                uint64 // ACKs that reported CE
+	marked               uint64 // octets of ours that the peer says arrived with CE
 	synResent            int
 	challengedAt         mono.Time
 	challenges           int
@@ -53,7 +53,7 @@ type Info struct {
 	SegmentsOut, SegmentsIn, SegmentsRetransmitted   uint64
 	Timeouts, FastRecoveries, DSACKs, Undone         uint64
 	Delivered, Lost                                  uint64
-	MarkedACKs                                       uint64 // that reported CE
+	Marked                                           uint64 // octets that the peer says arrived with CE
 	Clamps                                           uint64 // values of the algorithm that were out of bounds
 
 	Limit    string // what holds data back: "application", "cwnd", "pacing" or "rwnd"
@@ -73,7 +73,7 @@ func (c *Conn) Info(now mono.Time) Info {
 		State: c.state, Congestion: c.algorithmName(), Recovery: c.rec.mode.String(),
 		Options:   InfoOptions{c.rcv.tsOK, c.rcv.sackOK, c.rcv.scaleOK, c.ecn.kind.String()},
 		SendScale: c.snd.shift, RecvScale: c.rcv.shift,
-		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.path.mss, AnnouncedMSS: c.p.MSS,
+		SendMSS: c.sendMSS(), RecvMSS: c.rcv.segMax, PathMSS: c.PathMSS(), AnnouncedMSS: c.p.MSS,
 		RTO: c.rtt.timeout(), DelayedACK: c.cfg.DelayedACK,
 		RTT: c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.minRTT,
 		Cwnd: c.cwnd(), Ssthresh: c.flow.Ssthresh(),
@@ -90,7 +90,7 @@ func (c *Conn) Info(now mono.Time) Info {
 		SegmentsRetransmitted: c.count.resent + uint64(c.count.synResent),
 		Timeouts:              c.count.timeouts, FastRecoveries: c.count.fastRetrans, DSACKs: c.count.dsacks, Undone: c.count.undone,
 		Delivered: c.flow.Delivered, Lost: c.flow.Lost, Clamps: c.flow.Clamps(),
-		MarkedACKs: c.count.marks,
+		Marked: c.count.marked,
 	}
 	if c.state.Synchronized() && c.state != StateTimeWait {
 		i.Flight = c.pipe()

@@ -20,12 +20,12 @@ func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
 	case StateSynReceived, StateEstablished, StateFinWait1, StateFinWait2, StateCloseWait,
 		StateClosing, StateLastAck, StateTimeWait:
 	}
-	at := seg.SEQ
+	at, octets := seg.SEQ, seg.DataLen()
 	if !c.checkTimestamp(now, seg) || !c.checkSequence(now, seg) {
 		return
 	}
 	c.heard(now)
-	c.ecnReceive(seg)
+	c.ecnReceive(seg, octets)
 	if seg.Flags.Has(wire.RST) {
 		c.inputRST(seg)
 		return
@@ -81,6 +81,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 	c.setWindow(int(seg.WND), seg)
 	if acks {
 		c.ecnGranted(seg)
+		c.hearReport(seg)
 	} else {
 		// Simultaneous open: "enter SYN-RECEIVED, form a SYN,ACK segment and send it".
 		c.setState(StateSynReceived)
@@ -169,6 +170,7 @@ func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 		c.rcv.quick = max(c.rcv.quick, 1)
 		c.oweDuplicate(now)
 		c.noteDuplicate(seg)
+		c.ecnRepeated(seg)
 	default:
 		// A probe of window or life, or stray: one answer, at a bounded rate.
 		c.p.Stats.TCPOutOfWindow++

@@ -112,6 +112,10 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 	window := min(c.p.Recv.Limit(), 0xffff)
 	if answer {
 		seg.Flags |= wire.ACK | c.ecnAnswer()
+		if c.ecn.kind == ecnAccurate && c.count.synResent == 0 && !c.cfg.NoECNOption {
+			o.Has |= wire.HasAccECN
+			o.AccECN = c.ecn.report.option(wire.AccECNFields)
+		}
 		seg.ACK = c.rcv.NXT
 		c.rcv.edge = seq.Max(c.rcv.edge, c.rcv.NXT.Add(window))
 	}
@@ -129,7 +133,7 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 // last octet acknowledged, without data. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.4
 func (c *Conn) putProbe(now mono.Time, b []byte) int {
 	seg := c.segment(c.snd.UNA.Add(-1), wire.ACK)
-	c.stamp(now, &seg)
+	c.stamp(now, &seg, true)
 	return c.put(b, &seg)
 }
 
@@ -137,7 +141,7 @@ func (c *Conn) putProbe(now mono.Time, b []byte) int {
 func (c *Conn) putACK(now mono.Time, b []byte, at seq.Num) int {
 	seg := c.segment(c.snd.NXT, wire.ACK)
 	seg.ACK = at
-	c.stamp(now, &seg)
+	c.stamp(now, &seg, true)
 	c.p.Stats.TCPPureAcks++
 	return c.put(b, &seg)
 }
@@ -151,8 +155,9 @@ func (c *Conn) segment(at seq.Num, flags wire.Flags) wire.Segment {
 }
 
 // stamp adds what every segment after the handshake carries: the window, timestamps, and
-// SACK blocks as long as there are holes. What it tells is no longer owed.
-func (c *Conn) stamp(now mono.Time, seg *wire.Segment) {
+// SACK blocks as long as there are holes, and what ECN has to tell. pure: it has no data. What
+// it tells is no longer owed.
+func (c *Conn) stamp(now mono.Time, seg *wire.Segment, pure bool) {
 	if c.rcv.tsOK {
 		c.putTimestamps(now, &seg.Opt)
 	}
@@ -165,6 +170,8 @@ func (c *Conn) stamp(now mono.Time, seg *wire.Segment) {
 		c.sackFIN(&seg.Opt, room)
 	}
 	c.ecnStamp(seg)
+	c.reportMarks(&seg.Opt, pure)
+	c.ecn.report.told(&seg.Opt)
 	seg.WND = c.advertise(seg.ACK)
 	c.rcv.lastACK = seg.ACK
 	if seg.ACK != c.rcv.NXT {

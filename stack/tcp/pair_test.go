@@ -23,8 +23,9 @@ type end struct {
 }
 
 type flying struct {
-	at mono.Time
-	b  []byte
+	at   mono.Time
+	b    []byte
+	mark uint8 // ECN codepoint
 }
 
 // pair is two connections with a path of fixed delay between them, in virtual time.
@@ -36,6 +37,8 @@ type pair struct {
 	pool  queue.Pool
 	// drop, if set, says whether the n-th segment of an end is lost.
 	drop func(from *end, n int, seg *wire.Segment) bool
+	// mark, if set, says whether the path marks the n-th segment of an end, if that allows it.
+	mark func(from *end, n int, seg *wire.Segment) bool
 	sent map[*end]int
 	// onStep, if set, is called after each step.
 	onStep func()
@@ -81,7 +84,11 @@ func (p *pair) flush(e, other *end) bool {
 		if p.drop != nil && p.drop(e, p.sent[e], &seg) {
 			continue
 		}
-		other.wire = append(other.wire, flying{p.now.Add(p.delay), b})
+		mark := e.OutputECN()
+		if mark != wire.ECNNotECT && p.mark != nil && p.mark(e, p.sent[e], &seg) {
+			mark = wire.ECNCE
+		}
+		other.wire = append(other.wire, flying{p.now.Add(p.delay), b, mark})
 	}
 }
 
@@ -108,6 +115,7 @@ func (p *pair) step() bool {
 			if err := wire.ParseTCP(e.wire[0].b, &seg); err != nil {
 				p.t.Fatal(err)
 			}
+			seg.ECN = e.wire[0].mark
 			e.wire = e.wire[1:]
 			e.Input(p.now, &seg)
 		}

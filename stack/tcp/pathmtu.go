@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"math"
 	"time"
 
 	"github.com/millrace-tcp/millrace/mono"
@@ -12,14 +13,15 @@ import (
 // (black hole), and then looks for the way up again with data that is sent anyway.
 // https://www.rfc-editor.org/rfc/rfc4821.html, RFC 8899
 type pathMTU struct {
-	mss     int       // what the path carries as far as is known, options included
-	most    int       // what the peer takes and the link carries: where a search ends
-	high    int       // larger segments do not get through; 0: not searching
 	raiseAt mono.Time // when a larger segment is tried
 	probe   seq.Range // the one on its way
-	size    int       // its size, options included
-	out     bool      // one is on its way
-	whole   bool      // high was in use until of late: try it itself, not what is half way
+	// Sizes of segments, options included.
+	mss   uint16 // what the path carries as far as is known
+	most  uint16 // what the peer takes and the link carries: where a search ends
+	high  uint16 // larger segments do not get through; 0: not searching
+	size  uint16 // of the one on its way
+	out   bool   // one is on its way
+	whole bool   // high was in use until of late: try it itself, not what is half way
 }
 
 const (
@@ -40,6 +42,9 @@ const (
 	searchStep = 32
 )
 
+// sizeOf is the size of a segment as pathMTU has it: no IP packet is larger.
+func sizeOf(octets int) uint16 { return uint16(min(octets, math.MaxUint16)) }
+
 // blackHole makes segments smaller when nothing else explains that they vanish. It may have
 // been an outage after all: the size that was in use is the first that is tried when data
 // flows again.
@@ -55,7 +60,7 @@ func (c *Conn) blackHole(now mono.Time) {
 	}
 	c.p.Stats.TCPMTUPFail++
 	if p.high == 0 || !p.whole {
-		p.high, p.whole = c.snd.mss, true
+		p.high, p.whole = sizeOf(c.snd.mss), true
 	}
 	p.raiseAt = now
 	c.shrinkMSS(next)
@@ -66,7 +71,7 @@ func (c *Conn) blackHole(now mono.Time) {
 func (c *Conn) smaller() int {
 	least := leastMSS
 	if c.p.LeastMSS > 0 {
-		least = c.p.LeastMSS
+		least = int(c.p.LeastMSS)
 	}
 	switch mss := c.snd.mss; {
 	case mss > searchBase:
@@ -87,7 +92,7 @@ func (c *Conn) searchSize(now mono.Time, unsent int) int {
 	if p.high == 0 || p.out || now < p.raiseAt || c.rec.mode != modeOpen || !c.bySACK() && !p.whole {
 		return 0
 	}
-	high := min(p.high, p.most)
+	high := int(min(p.high, p.most))
 	size := (c.snd.mss + high + 1) / 2
 	if p.whole {
 		size = high
@@ -107,11 +112,11 @@ func (c *Conn) searchSize(now mono.Time, unsent int) int {
 // again after a while, if there is anything to gain.
 func (c *Conn) searchEnds(now mono.Time) {
 	p := &c.path
-	p.mss = c.snd.mss
+	p.mss = sizeOf(c.snd.mss)
 	p.raiseAt = now.Add(raiseEvery)
 	p.high = p.most
 	p.whole = !c.bySACK()
-	if c.snd.mss >= p.most {
+	if c.snd.mss >= int(p.most) {
 		p.high = 0
 		return
 	}
@@ -122,7 +127,7 @@ func (c *Conn) searchEnds(now mono.Time) {
 func (c *Conn) tried(s *sent, size int) {
 	c.path.out = true
 	c.path.probe = seq.Range{Start: s.start, End: s.end}
-	c.path.size = size
+	c.path.size = sizeOf(size)
 }
 
 // searchAcked raises the size when the probe has arrived, and searches on.
@@ -133,7 +138,7 @@ func (c *Conn) searchAcked(now mono.Time) {
 	}
 	p.out = false
 	c.p.Stats.TCPMTUPSuccess++
-	c.snd.mss = max(c.snd.mss, p.size)
+	c.snd.mss = max(c.snd.mss, int(p.size))
 	p.mss = max(p.mss, p.size)
 	c.flow.MSS = c.sendMSS()
 	p.raiseAt = now
@@ -177,10 +182,10 @@ func (c *Conn) searchFailed(now mono.Time) {
 func (c *Conn) SetPathMSS(now mono.Time, mss int) {
 	p := &c.path
 	mss = max(mss, MinMSS)
-	p.mss = min(p.mss, mss)
+	p.mss = min(p.mss, sizeOf(mss))
 	if c.snd.mss < mss {
-		if p.high > mss {
-			p.high, p.whole = mss, true // the search may as well go there
+		if int(p.high) > mss {
+			p.high, p.whole = sizeOf(mss), true // the search may as well go there
 		}
 		return
 	}
@@ -194,12 +199,12 @@ func (c *Conn) SetLinkMSS(mss int) {
 	p := &c.path
 	mss = max(mss, MinMSS)
 	c.p.MSS = min(c.p.MSS, mss) // the peer's SYN, which may be still to come, is measured by it
-	p.mss, p.most, p.high = min(p.mss, mss), min(p.most, mss), min(p.high, mss)
+	p.mss, p.most, p.high = min(p.mss, sizeOf(mss)), min(p.most, sizeOf(mss)), min(p.high, sizeOf(mss))
 	c.shrinkMSS(mss)
 }
 
 // PathMSS returns what the path carries as far as is known, options included.
-func (c *Conn) PathMSS() int { return c.path.mss }
+func (c *Conn) PathMSS() int { return int(c.path.mss) }
 
 // shrinkMSS makes segments smaller. What is on its way and larger is lost.
 func (c *Conn) shrinkMSS(mss int) {

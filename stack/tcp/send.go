@@ -99,6 +99,7 @@ func (c *Conn) payloadRoom(b []byte) int {
 		o.Has |= wire.HasSACK
 		o.NSACK = uint8(min(n+1, wire.SACKMax))
 	}
+	c.reportMarks(&o, false)
 	h := wire.HeaderLen(&o)
 	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h))
 }
@@ -116,7 +117,7 @@ func (c *Conn) putSegment(now mono.Time, b []byte, s *sent, fresh bool) int {
 	if n > 0 && (off+uint64(n) == c.p.Send.End() || seg.Flags.Has(wire.FIN)) {
 		seg.Flags |= wire.PSH
 	}
-	c.stamp(now, &seg)
+	c.stamp(now, &seg, false)
 	if fresh && n > 0 {
 		c.ecnData(&seg)
 	}

@@ -15,10 +15,13 @@ type Stats struct {
 	TCPRcvQDrop, OfoPruned uint64
 	TCPSACKBlocksBad       uint64
 
-	TCPLossProbes, TCPLossProbeRecovery        uint64
-	TCPMTUPFail, TCPMTUPSuccess                uint64
-	TCPDeliveredCE                             uint64
-	TCPSpuriousRTOs, TCPFullUndo, TCPDSACKUndo uint64
+	TCPLossProbes, TCPLossProbeRecovery uint64
+	TCPMTUPFail, TCPMTUPSuccess         uint64
+	TCPDeliveredCE                      uint64
+	// AccECN options believed; connections that gave it up because it came spoilt, or because
+	// what carried it seems to be lost.
+	TCPAccECNOptions, TCPAccECNOptionBad, TCPAccECNOptionLost uint64
+	TCPSpuriousRTOs, TCPFullUndo, TCPDSACKUndo                uint64
 
 	DelayedACKs, TCPAckCompressed, TCPPureAcks                       uint64
 	TCPKeepAlive, TCPWinProbe                                        uint64

@@ -70,6 +70,17 @@ func (o *Options) appendTo(b []byte, peer seq.Num) []byte {
 		item("nop,wscale ")
 		b = appendNum(b, "", uint32(o.WScale))
 	}
+	if o.Has&HasAccECN != 0 {
+		item("ECN")
+		names := [AccECNFields]string{" e1b ", " ceb ", " e0b "}
+		if o.AccECN.ECT0First {
+			names[0], names[2] = names[2], names[0]
+		}
+		order := o.AccECN.order()
+		for i := range o.AccECN.Fields {
+			b = appendNum(b, names[i], *order[i])
+		}
+	}
 	if k := o.sackFit(o.fixedLen()); k > 0 {
 		item("nop,nop,sack")
 		for _, r := range o.SACK[:k] {

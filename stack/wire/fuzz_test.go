@@ -14,6 +14,7 @@ func FuzzParseTCP(f *testing.F) {
 		b := make([]byte, 60)
 		f.Add(append(b[:wire.PutTCP(b, s)], s.Payload...))
 	}
+	f.Add(append(header(8, wire.ACK), 172, 11, 0, 0, 1, 0, 4, 0, 0, 0, 2, 1))
 	f.Add(append(header(7, wire.SYN), 99, 0, 1, 1, 5, 2, 3, 3))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s wire.Segment

@@ -32,11 +32,19 @@ func (o *Options) fixedLen() int {
 	if o.Has&HasWScale != 0 {
 		n += 4
 	}
+	if o.Has&HasAccECN != 0 {
+		n += o.AccECN.len()
+	}
 	return n
 }
 
-// sackFit is how many SACK blocks go after n octets of other options: four alone, three
-// beside timestamps (RFC 2018, section 3).
+// SACKFit is how many SACK blocks fit beside the other options: four alone, three beside
+// timestamps (RFC 2018, section 3).
+func (o *Options) SACKFit() int {
+	return min(SACKMax, (tcpOptionsMax-o.fixedLen()-4)/lenSACKBlock)
+}
+
+// sackFit is how many of its SACK blocks go after n octets of other options.
 func (o *Options) sackFit(n int) int {
 	if o.Has&HasSACK == 0 {
 		return 0
@@ -49,7 +57,7 @@ func (o *Options) sackFit(n int) int {
 // returns 0, and has written nothing, if b is too short.
 //
 // Options are laid out on words of four octets in the order that Linux gives them: MSS,
-// timestamps (SACK-permitted in place of their padding), window scale, SACK. SACK blocks
+// timestamps (SACK-permitted in place of their padding), window scale, AccECN, SACK. SACK blocks
 // that do not fit are left out, the last ones first.
 func PutTCP(b []byte, s *Segment) int {
 	n := HeaderLen(&s.Opt)
@@ -106,6 +114,9 @@ func (o *Options) put(b []byte) {
 	if o.Has&HasWScale != 0 {
 		binary.BigEndian.PutUint32(b, optNOP<<24|optWScale<<16|lenWScale<<8|uint32(o.WScale))
 		b = b[4:]
+	}
+	if o.Has&HasAccECN != 0 {
+		b = b[o.AccECN.put(b):]
 	}
 	k := len(b) / lenSACKBlock
 	if k == 0 {

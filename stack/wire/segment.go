@@ -122,6 +122,7 @@ type Options struct {
 	TSVal  uint32
 	TSEcr  uint32
 	SACK   [SACKMax]seq.Range // the first NSACK are valid
+	AccECN AccECN
 }
 
 // OptionSet says which options came.
@@ -134,4 +135,5 @@ const (
 	HasSACKPermitted
 	HasSACK
 	HasTimestamps
+	HasAccECN
 )

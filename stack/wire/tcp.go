@@ -127,6 +127,10 @@ func (o *Options) set(b []byte, syn bool) {
 		}
 	case optSACK:
 		o.setSACK(b)
+	case optAccECN0, optAccECN1:
+		if o.AccECN.set(b) {
+			o.Has |= HasAccECN
+		}
 	}
 }
 
