@@ -134,6 +134,22 @@ func TestSimCard(t *testing.T) {
 	}
 }
 
+// A trace that was made can be simulated over.
+func TestSimTrace(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "made.trace")
+	if status, out, diag := runSim(t, "trace", "cellular", "--time", "5s", "-o", name); status != 0 || out+diag != "" {
+		t.Fatalf("status %d, %s%s", status, out, diag)
+	}
+	status, out, _ := runSim(t, "--link", "trace="+name+",rtt=20ms,queue=50pkt", "--time", "10s", "--json")
+	var r sim.Result
+	if err := json.Unmarshal([]byte(out), &r); err != nil || status != 0 || r.Link.Utilization < 0.7 || r.Link.Utilization > 1.001 {
+		t.Errorf("status %d, %v: %s", status, err, out)
+	}
+	if _, out, _ := runSim(t, "trace", "steps", "--time", "1s"); !strings.HasPrefix(out, "2\n4\n6\n") {
+		t.Errorf("6 Mbit/s: got %.20q", out)
+	}
+}
+
 // What is wrong is one line and status 2, if it is the user's.
 func TestSimStudiesRefuse(t *testing.T) {
 	for _, c := range []struct {
@@ -149,6 +165,8 @@ func TestSimStudiesRefuse(t *testing.T) {
 		{[]string{"compare", "--cc", "nonesuch"}, 2, "there is no"},
 		{[]string{"card", "--cc", "nonesuch"}, 2, "there is no"},
 		{[]string{"card", "reno"}, 2, "no argument"},
+		{[]string{"trace", "nonesuch"}, 2, "cellular, driving, steps"},
+		{[]string{"trace", "steps", "--time", "1ms"}, 2, "100ms"},
 		{[]string{"--seeds", "5000"}, 2, "want 1 to 1000"},
 		{[]string{"--time", "1s", "--html", "/does/not/exist/page"}, 1, "no such file"},
 		{[]string{"--time", "1s", "--qlog", "/dev/null/x"}, 1, "directory"},
