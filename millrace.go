@@ -31,15 +31,16 @@ type Mode int
 
 // The modes.
 const (
-	// ModeAuto takes the best that works: the order is that of the other modes.
+	// ModeAuto takes the best that works: the order is that of the other modes. On a veth it is
+	// ModeGeneric, where the kernel is 6.8 or later: its peer then sends up to 64 KiB at once.
 	ModeAuto Mode = iota
 	// ModeZeroCopy has the NIC write into the stack's memory, or fails.
 	ModeZeroCopy
 	// ModeCopy copies each frame once; XDP runs in the driver if that can, else in the
 	// network core.
 	ModeCopy
-	// ModeGeneric copies each frame, and XDP runs in the network core: slower, and works
-	// with every interface.
+	// ModeGeneric copies each frame, and XDP runs in the network core: slower but on a veth,
+	// and works with every interface.
 	ModeGeneric
 )
 

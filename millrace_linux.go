@@ -55,7 +55,7 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	if n.view, err = hostnet.Open(n.probe.Index, n.log); err != nil {
 		return err
 	}
-	if n.prog, err = loader.Attach(n.probe.Index, loader.Config{Mode: attachMode(cfg.Mode)}); err != nil {
+	if n.prog, err = loader.Attach(n.probe.Index, loader.Config{Mode: attachMode(cfg.Mode, &n.probe)}); err != nil {
 		return err
 	}
 	n.view.OnAddrs(n.follow)
@@ -63,7 +63,7 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 		return err
 	}
 	n.claims = newNICClaimer(n.prog)
-	n.describe(nic)
+	n.describe(nic, cfg.Mode)
 	sc := cfg.Stack
 	sc.Router = &router{n.view, n.info.MTU}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
@@ -143,23 +143,33 @@ func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
 	return sc
 }
 
-func attachMode(m Mode) loader.Mode {
+func attachMode(m Mode, nic *loader.NICInfo) loader.Mode {
 	switch m {
 	case ModeZeroCopy:
 		return loader.Native
 	case ModeGeneric:
 		return loader.Generic
-	case ModeAuto, ModeCopy:
+	case ModeAuto:
+		if wholesale(nic) {
+			return loader.Generic
+		}
+	case ModeCopy:
 	}
 	return loader.Auto
 }
+
+// wholesale says whether generic mode is the faster one. A native program on a veth turns off
+// segmentation offload at its peer, whose kernel then builds, and ours copies, each packet of
+// MTU 1500 by itself; in generic mode 64 KiB come at once. Receiving from kernel TCP took 1.4
+// times as much so; sending, and latency, are alike.
+func wholesale(nic *loader.NICInfo) bool { return nic.Veth && nic.Pieces }
 
 // frameOverhead is what a receive frame holds besides the IP packet, where a packet has one frame
 // only: the kernel's headroom, and an Ethernet header with a VLAN tag.
 const frameOverhead = 256 + 18
 
 // describe fills in the Info.
-func (n *NIC) describe(nic string) {
+func (n *NIC) describe(nic string, mode Mode) {
 	n.info = Info{
 		Name: nic, Driver: n.probe.Driver, Attached: n.prog.Mode().String(),
 		QueuesTotal: max(1, n.probe.RXQueues), MTU: n.probe.MTU, Notes: n.prog.Notes(),
@@ -169,6 +179,9 @@ func (n *NIC) describe(nic string) {
 		if s.Info().Pieces < 2 {
 			n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
 		}
+	}
+	if mode == ModeAuto && wholesale(&n.probe) {
+		n.info.Notes = append(n.info.Notes, "generic XDP: on a veth it is the fastest, for packets of up to 64 KiB come uncut")
 	}
 	if n.info.MTU < n.probe.MTU {
 		n.info.Notes = append(n.info.Notes, fmt.Sprintf(

@@ -26,6 +26,9 @@ type NICInfo struct {
 	XDP XDPFeatures
 	// ZeroCopySegsMax is the most buffers of one packet in zero-copy mode.
 	ZeroCopySegsMax int
+	// Pieces says that AF_XDP surely takes packets of several frames, which it does since
+	// Linux 6.6: the kernel is of those that tell what AF_XDP can, since 6.8.
+	Pieces bool
 	// TXChecksum says that the driver completes checksums of what AF_XDP sends in zero-copy mode.
 	TXChecksum bool
 	// XDPProgram is the id of the program that is attached, 0 for none.

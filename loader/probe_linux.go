@@ -131,6 +131,7 @@ func probeXDP(info *NICInfo) error {
 		info.ZeroCopySegsMax = int(binary.NativeEndian.Uint32(v))
 	}
 	if v := attrs[netdevXSK]; len(v) == 8 {
+		info.Pieces = true
 		info.TXChecksum = binary.NativeEndian.Uint64(v)&xskTXChecksum != 0
 	}
 	return nil

@@ -64,7 +64,7 @@ func TestDemo(t *testing.T) {
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	if got.XDP != "native" || got.AFXDP != "copy" || got.CC == "" || got.KernelCC == "" || got.MTU != 1500 {
+	if got.XDP != "generic" || got.AFXDP != "copy" || got.CC == "" || got.KernelCC == "" || got.MTU != 1500 {
 		t.Errorf("got %s", out)
 	}
 	if len(got.Checks) != 2 || len(got.Rows) != 7 {

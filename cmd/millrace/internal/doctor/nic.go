@@ -92,6 +92,8 @@ func addresses(i loader.NICInfo, k knobs) Check {
 // refused.
 func mode(i loader.NICInfo) Check {
 	switch f := i.XDP; {
+	case i.Veth && i.Pieces:
+		return Check{"mode", Note, "copy, XDP in the network core: on a veth the fastest, packets come uncut", "--mode copy has XDP in the driver"}
 	case !f.Has(loader.XDPKnown):
 		return Check{"mode", Note, "the kernel does not tell what the driver can: it is tried", ""}
 	case f.Has(loader.XDPBasic | loader.XDPRedirect | loader.XDPZeroCopy):
