@@ -60,7 +60,7 @@ sim: ## run SEEDS simulations (1000) with faults drawn from the seed
 	$(GO) test -count=1 -timeout 60m ./sim -run Seeds -args -seeds $(SEEDS)
 
 # Packages whose tests judge by numbers of RFCs and models.
-ORACLEPKGS = ./stack/tcp ./congestion/... ./sim/oracles
+ORACLEPKGS = ./stack/tcp ./congestion/... ./sim ./sim/oracles
 
 .PHONY: oracles
 oracles: ## judge the numbers that RFCs and models give: a table of expected, measured, verdict

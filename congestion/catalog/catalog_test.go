@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/congestion/catalog"
+	"github.com/millrace-tcp/millrace/congestion/congestiontest"
 )
 
 // grown returns how many segments one large ACK adds in slow start.
@@ -111,6 +112,18 @@ func TestAll(t *testing.T) {
 				t.Errorf("%s does not take its own default: %v", e.Name, err)
 			}
 		}
+	}
+}
+
+// What has a name passes what every algorithm must.
+func TestConformance(t *testing.T) {
+	for _, e := range catalog.All() {
+		m, err := e.New(nil)
+		if err != nil {
+			t.Errorf("%s: %v", e.Name, err)
+			continue
+		}
+		t.Run(e.Name, func(t *testing.T) { congestiontest.Run(t, m) })
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/congestion/congestiontest"
 	"github.com/millrace-tcp/millrace/congestion/reno"
 	"github.com/millrace-tcp/millrace/internal/oracle"
 )
@@ -21,6 +22,8 @@ func newFlow(cwnd, ssthresh int) (*congestion.Flow, congestion.Algorithm) {
 func ack(n int) *congestion.Ack {
 	return &congestion.Ack{Acked: n, CumAcked: n, CwndLimited: true}
 }
+
+func TestConformance(t *testing.T) { congestiontest.Run(t, reno.New) }
 
 // O2 with an ACK for each segment: the window doubles a round.
 func TestOracleSlowStart(t *testing.T) {
