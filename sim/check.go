@@ -26,6 +26,7 @@ type checker struct {
 type wireSide struct {
 	app     *app
 	syn     bool // sent a SYN
+	answers int  // how often it sent SYN and ACK, also before it gave a half-open connection up
 	iss     seq.Num
 	scales  bool // its SYN offered window scaling
 	scale   uint8
@@ -114,13 +115,16 @@ func (w *wireSide) look(s *scenario, seg *wire.Segment, peer *wireSide) {
 				return // an old SYN has come again, and nobody will complete it
 			}
 			if w.app.conn == nil {
-				*w = wireSide{app: w.app} // the half-open connection was given up, and the SYN came again
+				*w = wireSide{app: w.app, answers: w.answers} // the half-open connection was given up, and the SYN came again
 			}
 			if w.syn {
 				s.fail("%v: another SYN: %d, was %d", w.app, seg.SEQ, w.iss)
 			}
 		}
 		w.syn, w.iss = true, seg.SEQ
+		if seg.Flags.Has(wire.ACK) {
+			w.answers++
+		}
 		w.scales, w.scale = seg.Opt.Has&wire.HasWScale != 0, seg.Opt.WScale
 	}
 	if !w.syn {

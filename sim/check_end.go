@@ -86,12 +86,11 @@ func (b *behaviour) breaks() bool { return b.ending >= endClose }
 // as often as it does, a full queue dropped them all, and the client's next segment found
 // nothing. 63 seconds of that are rare, and happen on a path whose queue holds a packet or two.
 func (c *checker) givenUp(f *flow) bool {
-	dropped := false
-	for _, l := range c.s.paths {
-		dropped = dropped || l.stats.QueueDrops > 0
-	}
-	return dropped && f.server.conn == nil && f.client.read == 0 && f.client.cause != tcp.None &&
-		f.server.host.eng.Stats().TCP.AttemptFails > 0
+	h := f.server.host
+	answers := c.wires[2*f.index+1].answers
+	resent := h.options.tcp.WithDefaults().SYNACKRetries
+	return f.server.conn == nil && f.client.read == 0 && f.client.cause != tcp.None &&
+		answers > resent && c.s.paths[h.out].stats.QueueDrops > uint64(resent) && h.eng.Stats().TCP.AttemptFails > 0
 }
 
 // waits says whether the connection of an application rightly waits for ever. RFC 9293 ends

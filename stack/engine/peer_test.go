@@ -268,6 +268,29 @@ func TestTimeWaitReuse(t *testing.T) {
 	}
 }
 
+// The same, while the application has not closed the connection yet.
+func TestTimeWaitReuseBeforeClose(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.h.listen(80)
+	nxt, _ := p.open(5000)
+	p.h.accepted[0].PostCloseWrite()
+	p.settle()
+	ack := p.want(wire.FIN|wire.ACK).SEQ + 1
+	p.send(wire.Segment{SEQ: nxt, ACK: ack, Flags: wire.FIN | wire.ACK})
+	nxt++
+	p.want(wire.ACK)
+	if s := p.h.e.Stats(); s.TimeWaits != 0 || s.Conns != 1 {
+		t.Fatalf("got %d at rest in TIME-WAIT and %d connections, want 0 and 1", s.TimeWaits, s.Conns)
+	}
+	p.send(wire.Segment{SEQ: nxt + 100, Flags: wire.SYN})
+	if s := p.want(wire.SYN | wire.ACK); !ack.Less(s.SEQ) {
+		t.Errorf("the new ISS %d is not beyond the old connection's %d", s.SEQ, ack)
+	}
+	if s := p.h.e.Stats(); s.TimeWaitReused != 1 || s.HalfOpen != 1 || s.Conns != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // TestTimeWaitMax: the oldest makes room.
 func TestTimeWaitMax(t *testing.T) {
 	p := newPeer(t, Config{TimeWaitMax: 1})
