@@ -249,6 +249,29 @@ func TestTimeWait(t *testing.T) {
 	}
 }
 
+// What PAWS or the window refuses is answered ten times a second at the most; the FIN each time,
+// for its sender waits.
+func TestTimeWaitAnswersAreBounded(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.h.listen(80)
+	nxt, ack := p.toTimeWait(5000)
+	for range 3 {
+		p.sleep(time.Second)
+		for range 20 {
+			p.send(wire.Segment{SEQ: nxt - 100, ACK: ack, Flags: wire.ACK, Payload: make([]byte, 10)})
+		}
+		p.want(wire.ACK)
+		p.wantNothing()
+	}
+	if got := p.h.e.Stats().TCP.TCPACKSkippedTimeWait; got != 57 {
+		t.Errorf("TCPACKSkippedTimeWait = %d, want 57", got)
+	}
+	for range 5 {
+		p.send(wire.Segment{SEQ: nxt - 1, ACK: ack, Flags: wire.FIN | wire.ACK})
+		p.want(wire.ACK)
+	}
+}
+
 // TestTimeWaitReuse: a new connection from the same port is taken if its SYN lies beyond the
 // old one (RFC 6191), and starts beyond our old sequence numbers; else it is not.
 func TestTimeWaitReuse(t *testing.T) {

@@ -18,6 +18,7 @@ type resting struct {
 	key        flowKey
 	tw         tcp.TimeWait
 	until      mono.Time
+	answered   mono.Time // when something else than its FIN was answered last
 	claim      Claim
 	prev, next *resting
 }
@@ -75,7 +76,7 @@ func (e *Engine) rest(now mono.Time, c *Conn) {
 		r = new(resting)
 	}
 	e.timeWait.spare = nil
-	*r = resting{key: c.key, tw: tw, until: now.Add(e.timeWaitLen()), claim: c.claim}
+	*r = resting{key: c.key, tw: tw, until: now.Add(e.timeWaitLen()), answered: now.Add(-restAnswerEvery), claim: c.claim}
 	c.claim = nil
 	e.remove(c, false)
 	e.timeWait.table.put(r)
@@ -104,6 +105,10 @@ func (e *Engine) endTimeWaits(now mono.Time) bool {
 	return worked
 }
 
+// restAnswerEvery bounds the answers to what is not the peer's FIN again, as RFC 5961, section 7,
+// has those of a connection bounded: ten in a second.
+const restAnswerEvery = 100 * time.Millisecond
+
 // timeWaitIn handles a segment for a connection that rests.
 func (e *Engine) timeWaitIn(now mono.Time, r *resting, in *inbound) {
 	if r.tw.CanReuse(&in.seg) {
@@ -129,7 +134,12 @@ func (e *Engine) timeWaitIn(now mono.Time, r *resting, in *inbound) {
 	if !ack {
 		return
 	}
+	if !restart && now.Sub(r.answered) < restAnswerEvery {
+		e.stats.TCP.TCPACKSkippedTimeWait++
+		return
+	}
 	if a := e.answer(in); a != nil {
+		r.answered = now
 		r.tw.Answer(now, &a.seg)
 		e.stats.TimeWaitAnswers++
 	}

@@ -30,6 +30,6 @@ type Stats struct {
 	TCPAbortOnTimeout, TCPAbortFailed, TWRecycled, TimeWaited, TWRST uint64
 	TCPGuessedData                                                   uint64 // data that a wary connection did not believe
 	// Answers that a limit has held back, and ACKs that came too late to say anything.
-	TCPACKSkippedChallenge, TCPACKSkippedPAWS, TCPACKSkippedSeq, PAWSOldAck uint64
-	TCPAlgorithmReplaced                                                    uint64
+	TCPACKSkippedChallenge, TCPACKSkippedPAWS, TCPACKSkippedSeq, TCPACKSkippedTimeWait, PAWSOldAck uint64
+	TCPAlgorithmReplaced                                                                           uint64
 }
