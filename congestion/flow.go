@@ -2,6 +2,7 @@ package congestion
 
 import (
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/millrace-tcp/millrace/mono"
@@ -111,4 +112,18 @@ func (f *Flow) clamp(v, low, high int) int {
 	f.clamps++
 	f.absurd = f.absurd || v < 0
 	return min(max(v, low), high)
+}
+
+// OctetsIn returns how much a rate, in octets a second, brings in a time: at most CwndMax, and
+// nothing of what is below zero.
+func OctetsIn(rate int64, d time.Duration) int {
+	if rate <= 0 || d <= 0 {
+		return 0
+	}
+	high, low := bits.Mul64(uint64(rate), uint64(d))
+	if high >= uint64(time.Second) {
+		return CwndMax
+	}
+	n, _ := bits.Div64(high, low, uint64(time.Second))
+	return int(min(n, CwndMax))
 }

@@ -2,6 +2,7 @@ package congestion_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
 )
@@ -75,6 +76,29 @@ func TestCauseString(t *testing.T) {
 		congestion.CauseECN: "ecn", congestion.CauseIdle: "idle", 99: "unknown"} {
 		if c.String() != want {
 			t.Errorf("%d.String() = %q, want %q", c, c.String(), want)
+		}
+	}
+}
+
+func TestOctetsIn(t *testing.T) {
+	for _, tt := range []struct {
+		rate int64
+		d    time.Duration
+		want int
+	}{
+		{1000, time.Second, 1000},
+		{1000, time.Millisecond, 1},
+		{999, time.Millisecond, 0},
+		{1 << 30, time.Second, congestion.CwndMax},
+		{1 << 40, time.Hour, congestion.CwndMax},
+		{1<<63 - 1, 1<<63 - 1, congestion.CwndMax},
+		{1<<63 - 1, 1, congestion.CwndMax},
+		{1 << 40, 100 * time.Microsecond, 109951162},
+		{-1, time.Second, 0},
+		{1, -time.Second, 0},
+	} {
+		if got := congestion.OctetsIn(tt.rate, tt.d); got != tt.want {
+			t.Errorf("%d for %v: got %d, want %d", tt.rate, tt.d, got, tt.want)
 		}
 	}
 }

@@ -59,7 +59,6 @@ type bbrRun struct {
 	steps []bbrStep
 	on    func(bbrStep)                               // is told of each
 	lose  func(now mono.Time, seg *wire.Segment) bool // loses data segments
-	held  func(now mono.Time, seg *wire.Segment) bool // holds a data segment back, see holdBack
 	rtt   time.Duration
 }
 

@@ -201,7 +201,7 @@ func (b *BBR) Inspect(v []congestion.Value) []congestion.Value {
 		congestion.Value{Name: "inflight_longterm", Number: finite(b.inflight.longterm)},
 		congestion.Value{Name: "inflight_shortterm", Number: finite(b.inflight.shortterm)},
 		congestion.Value{Name: "min_rtt", Number: b.rtt.min.Seconds()},
-		congestion.Value{Name: "extra_acked", Number: float64(b.excess.max)},
+		congestion.Value{Name: "extra_acked", Number: float64(b.excess.max())},
 		congestion.Value{Name: "pacing_gain", Number: float64(b.pacingGain) / 100},
 		congestion.Value{Name: "cwnd_gain", Number: float64(b.cwndGain) / 100},
 	)

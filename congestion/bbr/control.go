@@ -46,7 +46,7 @@ const sendQuantumMax = 64 << 10
 
 // setSendQuantum has a millisecond's worth leave at once. Section 5.6.3.
 func (b *BBR) setSendQuantum(f *congestion.Flow) {
-	f.SetQuantum(max(octetsIn(min(f.Pacing(), sendQuantumMax*1000), time.Millisecond), 2*f.MSS))
+	f.SetQuantum(max(congestion.OctetsIn(min(f.Pacing(), sendQuantumMax*1000), time.Millisecond), 2*f.MSS))
 }
 
 // bdpMultiple is gain percent of the BDP at a rate.
@@ -73,7 +73,7 @@ func (b *BBR) inflightFor(f *congestion.Flow, rate int64, gain int) int {
 
 // setCwnd follows the model: down at once, up by no more than is delivered. Section 5.6.4.6.
 func (b *BBR) setCwnd(f *congestion.Flow, a *congestion.Ack) {
-	most := b.quantizationBudget(f, b.bdpMultiple(f, b.bw.bounded, b.cwndGain)+b.excess.max)
+	most := b.quantizationBudget(f, b.bdpMultiple(f, b.bw.bounded, b.cwndGain)+b.excess.max())
 	cwnd := f.Cwnd()
 	switch {
 	case b.fullBW.reached:

@@ -1,10 +1,10 @@
 package bbr
 
 import (
-	"math/bits"
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/congestion/winmax"
 	"github.com/millrace-tcp/millrace/mono"
 )
 
@@ -92,60 +92,26 @@ func (b *BBR) updateMinRTT(f *congestion.Flow, a *congestion.Ack) {
 type aggregation struct {
 	start     mono.Time
 	delivered int
-	max       int
-	round     uint64
-	of        [extraAckedFilterLen]int // by round
+	filter    winmax.Filter
 }
 
 // extraAckedFilterLen is how many rounds are remembered once the pipe was full, else one.
 const extraAckedFilterLen = 10
 
 func (g *aggregation) update(a *congestion.Ack, f *congestion.Flow, b *BBR) {
-	expected := octetsIn(b.bw.bounded, a.Now.Sub(g.start))
+	expected := congestion.OctetsIn(b.bw.bounded, a.Now.Sub(g.start))
 	if g.delivered <= expected {
 		g.delivered, g.start, expected = 0, a.Now, 0
 	}
 	g.delivered += a.Acked
-	extra := min(g.delivered-expected, f.Cwnd())
-	if g.advance(b.rounds.count, b.fullBW.reached) {
-		g.max = 0
-		for _, n := range g.of {
-			g.max = max(g.max, n)
-		}
+	rounds := 1
+	if b.fullBW.reached {
+		rounds = extraAckedFilterLen
 	}
-	slot := &g.of[b.rounds.count%extraAckedFilterLen]
-	*slot = max(*slot, extra)
-	g.max = max(g.max, *slot)
+	g.filter.Update(int64(min(g.delivered-expected, f.Cwnd())), b.rounds.count, rounds)
 }
 
-// advance forgets what is too old in this round. It says whether the round is another.
-func (g *aggregation) advance(round uint64, long bool) bool {
-	if round == g.round {
-		return false
-	}
-	if !long || round-g.round >= extraAckedFilterLen {
-		g.of = [extraAckedFilterLen]int{}
-	}
-	for g.round = max(g.round+1, round-min(round, extraAckedFilterLen-1)); ; g.round++ {
-		g.of[g.round%extraAckedFilterLen] = 0
-		if g.round == round {
-			return true
-		}
-	}
-}
+func (g *aggregation) max() int { return int(g.filter.Max()) }
 
 // bdp is how much is on its way at a rate, over the lowest round trip.
-func (b *BBR) bdp(rate int64) int { return octetsIn(rate, b.rtt.min) }
-
-// octetsIn is how much a rate brings in a time, at most CwndMax.
-func octetsIn(rate int64, d time.Duration) int {
-	if rate <= 0 || d <= 0 {
-		return 0
-	}
-	high, low := bits.Mul64(uint64(rate), uint64(d))
-	if high >= uint64(time.Second) {
-		return congestion.CwndMax
-	}
-	n, _ := bits.Div64(high, low, uint64(time.Second))
-	return int(min(n, congestion.CwndMax))
-}
+func (b *BBR) bdp(rate int64) int { return congestion.OctetsIn(rate, b.rtt.min) }

@@ -31,7 +31,7 @@ func (b *BBR) View() View {
 		State: b.state, PacingGain: b.pacingGain, CwndGain: b.cwndGain,
 		MaxBW: b.bw.max(), BW: b.bw.bounded, BWShortterm: b.bw.shortterm,
 		InflightLongterm: b.inflight.longterm, InflightShortterm: b.inflight.shortterm,
-		BDP: b.bdp(b.bw.bounded), ExtraAcked: b.excess.max, MinRTT: b.rtt.min,
+		BDP: b.bdp(b.bw.bounded), ExtraAcked: b.excess.max(), MinRTT: b.rtt.min,
 		Round: b.rounds.count, DrainStartRound: b.drainStart,
 		FullBWReached: b.fullBW.reached, FullBWNow: b.fullBW.now, FullBWCount: b.fullBW.count,
 		ProbeWait: b.probe.wait, IdleRestart: b.idleRestart, ProbeRTTExpired: b.rtt.expired,

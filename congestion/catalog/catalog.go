@@ -46,7 +46,7 @@ type Table []Entry
 // All returns a table of the algorithms of this module, the default first. It is the
 // caller's.
 func All() Table {
-	return Table{cubicEntry(), renoEntry(), bbrEntry(), dctcpEntry(), vegasEntry(), ledbatEntry(), fixedEntry()}
+	return Table{cubicEntry(), renoEntry(), bbrEntry(), bbr1Entry(), dctcpEntry(), vegasEntry(), ledbatEntry(), fixedEntry()}
 }
 
 // Names lists the names in the order of the table.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion/bbr"
+	"github.com/millrace-tcp/millrace/congestion/bbr1"
 	"github.com/millrace-tcp/millrace/congestion/cubic"
 	"github.com/millrace-tcp/millrace/congestion/dctcp"
 	"github.com/millrace-tcp/millrace/congestion/fixed"
@@ -70,6 +71,14 @@ func bbrEntry() Entry {
 			interval, err := v.Duration("probertt", bbr.ProbeRTTIntervalDefault, time.Second, time.Minute)
 			return bbr.Config{ProbeRTTInterval: interval}.New, err
 		},
+	}
+}
+
+func bbr1Entry() Entry {
+	return Entry{
+		Name:  "bbr1",
+		About: "version 1 of bbr, as in Linux: takes no notice of loss, unfair in small buffers; paces",
+		New:   func(Values) (Maker, error) { return bbr1.New, nil },
 	}
 }
 
