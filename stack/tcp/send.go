@@ -64,6 +64,12 @@ func (c *Conn) putResent(now mono.Time, b []byte) int {
 	c.p.Stats.RetransSegs++
 	c.count.resent++
 	c.count.resentOctets += uint64(s.len())
+	if i == 0 && c.bySACK() && c.rec.mode == modeFast {
+		// The timer waits for an answer to what was sent last of the segment that it guards.
+		// With the one set when SND.UNA moved, a path that loses a twentieth times out where
+		// RACK still finds each lost retransmission. Linux does the same.
+		c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
+	}
 	return c.putSegment(now, b, s, false)
 }
 
