@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/stack"
 )
@@ -77,8 +78,15 @@ type Config struct {
 	// than the NIC has, packets of our flows that arrive on the others reach the kernel,
 	// which resets them: steer the NIC's RSS to the queues that are served.
 	Queues int
+	// Congestion names the congestion control of connections that have no other, with its
+	// options: "cubic?hystart=off". It is one of Algorithms, or of those that come with
+	// millrace; empty is the first of them, CUBIC. Stack.Congestion, if given, is in its place.
+	Congestion string
+	// Algorithms is the congestion controls that have names; nil is those that come with
+	// millrace. To add one: append(catalog.All(), catalog.Entry{…}).
+	Algorithms catalog.Table
 	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in, and so
-	// is Congestion if there is none: CUBIC.
+	// are Congestion, Algorithms and Log where they are missing.
 	Stack stack.Config
 	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL).
 	BusyPoll bool

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/millrace-tcp/millrace/congestion/cubic"
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/xsk"
 	"github.com/millrace-tcp/millrace/loader"
@@ -42,10 +42,33 @@ func Open(nic string, cfg Config) (*NIC, error) {
 	if n.log == nil {
 		n.log = slog.Default()
 	}
+	if err := chooseCongestion(&cfg); err != nil {
+		return nil, fmt.Errorf("millrace: open %s: congestion control %q: %w", nic, cfg.Congestion, err)
+	}
 	if err := n.open(nic, cfg); err != nil {
 		return nil, errors.Join(fmt.Errorf("millrace: open %s: %w", nic, err), n.Close())
 	}
 	return n, nil
+}
+
+// chooseCongestion looks up what cfg names.
+func chooseCongestion(cfg *Config) (err error) {
+	sc := &cfg.Stack
+	switch {
+	case sc.Algorithms != nil:
+	case cfg.Algorithms != nil:
+		sc.Algorithms = cfg.Algorithms
+	default:
+		sc.Algorithms = catalog.All()
+	}
+	if sc.Congestion == nil && sc.TCP.Congestion == nil || cfg.Congestion != "" {
+		_, maker, perr := sc.Algorithms.Parse(cfg.Congestion)
+		if sc.Congestion == nil {
+			sc.Congestion = maker
+		}
+		err = perr
+	}
+	return err
 }
 
 func (n *NIC) open(nic string, cfg Config) (err error) {
@@ -67,8 +90,8 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	sc := cfg.Stack
 	sc.Router = &router{n.view, n.info.MTU}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
-	if sc.Congestion == nil && sc.TCP.Congestion == nil {
-		sc.Congestion = cubic.New
+	if sc.Log == nil {
+		sc.Log = n.log
 	}
 	n.Stack, err = stack.New(sc, n.ports...)
 	return err

@@ -67,6 +67,9 @@ func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
 		c.wr.open()
 		c.w.woke = true
 	}
+	if e&engine.Replaced != 0 {
+		c.s.warnReplaced(c)
+	}
 }
 
 // LocalAddr returns our address, a *net.TCPAddr.

@@ -23,6 +23,9 @@ type ListenConfig struct {
 	Backlog, AcceptQueue int
 	// Congestion makes the congestion control of the connections.
 	Congestion func() congestion.Algorithm
+	// CongestionFor chooses by the addresses of a connection what makes its congestion control;
+	// where it returns nil, Congestion holds. It is called on a worker and must not block.
+	CongestionFor func(local, remote netip.AddrPort) func() congestion.Algorithm
 	// KeepAliveConfig is that of the connections. The zero value is off.
 	KeepAliveConfig net.KeepAliveConfig
 	// RecvBuffer and SendBuffer replace those of the stack's Config.
@@ -103,7 +106,7 @@ func (l *Listener) open(lc ListenConfig) error {
 		cfg.Backlog = lc.Backlog
 	}
 	cfg.Options = s.options(lc.Congestion, lc.KeepAliveConfig, lc.RecvBuffer, lc.SendBuffer, lc.Nagle)
-	cfg.Options.Claim = l.claim
+	cfg.Options.Claim, cfg.Options.Congestion = l.claim, lc.CongestionFor
 	l.ports = make([]*engine.Listener, len(s.workers))
 	errs := make([]error, len(s.workers))
 	s.onWorkers(func(i int, w *worker, _ mono.Time) {

@@ -10,12 +10,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
@@ -39,6 +41,17 @@ type Config struct {
 	// Congestion makes the congestion control of connections that have no other; nil is
 	// TCP.Congestion, and that nil is Reno.
 	Congestion func() congestion.Algorithm
+	// Algorithms is what Conn.SetCongestionControl and Conn.SetShadow know by name; nil is those
+	// that come with millrace.
+	Algorithms catalog.Table
+	// Shadow makes a second algorithm for each connection, which looks on and decides nothing:
+	// Conn.Info shows what it would have set. nil is none.
+	Shadow func() congestion.Algorithm
+	// Recorder returns what records the connection between two addresses, or nil. It is called
+	// when the connection begins, on a worker, as the Recorder itself: neither may block.
+	Recorder func(local, remote netip.AddrPort) congestion.Recorder
+	// Log is told of algorithms that the guard has replaced by Reno; nil is slog.Default.
+	Log *slog.Logger
 	// RecvBuffer and SendBuffer are the octets that a connection holds for its reader and of
 	// its writer at first, 256 KiB each, and RecvMax and SendMax what they grow to as the
 	// path and the application need it, 6 MiB and 4 MiB.
@@ -74,6 +87,15 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Congestion != nil {
 		cfg.TCP.Congestion = cfg.Congestion
 	}
+	if cfg.Shadow != nil {
+		cfg.TCP.Shadow = cfg.Shadow
+	}
+	if cfg.Algorithms == nil {
+		cfg.Algorithms = catalog.All()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
 	if cfg.TCP.AckEvery == 0 && cfg.TCP.AckFold == 0 {
 		cfg.TCP.AckFold = engine.AckFoldGRO
 	}
@@ -103,6 +125,7 @@ type Stack struct {
 	running sync.WaitGroup
 	claims  claims
 	closed  atomic.Bool
+	warned  atomic.Int64  // when a replaced algorithm was logged last, by clock; 0: never
 	done    chan struct{} // closed by Close
 }
 
@@ -124,7 +147,7 @@ func New(cfg Config, ports ...dataplane.Port) (*Stack, error) {
 		RecvMax: cfg.RecvMax, SendMax: cfg.SendMax,
 		ConnsMax: cfg.ConnsMax, TimeWaitMax: cfg.TimeWaitMax, OrphansMax: cfg.OrphansMax,
 		HalfOpenMax: cfg.HalfOpenMax, HalfOpenPerSource: cfg.HalfOpenPerSource, Cookies: cfg.Cookies,
-		MemoryMax: cfg.MemoryMax,
+		MemoryMax: cfg.MemoryMax, Recorder: cfg.Recorder,
 	}
 	if len(ports) > 1 {
 		ecfg.Directory = engine.NewDirectory()

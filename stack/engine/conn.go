@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/queue"
 	"github.com/millrace-tcp/millrace/stack/tcp"
@@ -38,8 +39,12 @@ type Options struct {
 	KeepInterval time.Duration
 	KeepCount    int
 	UserTimeout  time.Duration
-	Claim        Claim    // held by the connection: it is released, not acquired
-	Observer     Observer // nil: nobody is told
+	// Congestion chooses by the addresses what makes the algorithm of a connection; nil, and
+	// the nil that it returns, leave that to the configuration. It is called on the worker, for
+	// each connection, and must not block.
+	Congestion func(local, remote netip.AddrPort) func() congestion.Algorithm
+	Claim      Claim    // held by the connection: it is released, not acquired
+	Observer   Observer // nil: nobody is told
 }
 
 // Conn is a connection with all that surrounds it. Methods whose comment says so are for
@@ -179,9 +184,9 @@ func orDefault(v, def int) int {
 }
 
 // params are what the core needs to know of c.
-func (c *Conn) params(now mono.Time) tcp.Params {
+func (c *Conn) params(now mono.Time, o *Options) tcp.Params {
 	s := &c.eng.secrets
-	return tcp.Params{
+	p := tcp.Params{
 		LocalPort: c.key.lport, RemotePort: c.key.rport,
 		ISS:      s.initialSequence(now, &c.key),
 		TSOffset: s.timestampOffset(&c.key),
@@ -192,6 +197,10 @@ func (c *Conn) params(now mono.Time) tcp.Params {
 		SendMax: c.sendMax, RecvMax: c.recvMax,
 		Stats: &c.eng.stats.TCP, Challenges: c.eng.challenges, Scratch: &c.eng.core,
 	}
+	if o.Congestion != nil {
+		p.Congestion = o.Congestion(c.LocalAddr(), c.RemoteAddr())
+	}
+	return p
 }
 
 // apply sets the options that the core knows.
@@ -202,6 +211,9 @@ func (c *Conn) apply(now mono.Time, o *Options) {
 	}
 	if o.UserTimeout > 0 {
 		c.tcp.SetUserTimeout(now, o.UserTimeout)
+	}
+	if record := c.eng.cfg.Recorder; record != nil {
+		c.tcp.SetRecorder(record(c.LocalAddr(), c.RemoteAddr()))
 	}
 }
 

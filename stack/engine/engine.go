@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/queue"
@@ -69,6 +70,9 @@ type Config struct {
 	// Helper, if given, is called by who posts for a connection, in its own goroutine. It says
 	// whether it has stepped the engine itself: else the worker is woken, if it is parked.
 	Helper func() bool
+	// Recorder returns what records a connection, or nil. It is asked on the worker when the
+	// connection begins, and must not block; nil records none.
+	Recorder func(local, remote netip.AddrPort) congestion.Recorder
 	// Directory is shared by the engines of one NIC; nil where there is one queue.
 	Directory *Directory
 }
@@ -234,7 +238,7 @@ func (e *Engine) Connect(now mono.Time, cfg ConnectConfig) (*Conn, error) {
 	}
 	c := e.newConn(key, &cfg.Options)
 	c.way.mtu = e.clampMTU(hop.MTU, 0)
-	c.tcp.Connect(now, e.tcpConfig(&cfg.Options), c.params(now))
+	c.tcp.Connect(now, e.tcpConfig(&cfg.Options), c.params(now, &cfg.Options))
 	c.apply(now, &cfg.Options)
 	e.add(c)
 	return c, nil

@@ -142,7 +142,7 @@ func (e *Engine) acceptRequest(now mono.Time, l *Listener, in *inbound, r *tcp.R
 	w.vlan = in.eth.VLAN
 	w.fromMAC, w.toMAC, w.hasMAC = in.eth.Dst, in.eth.Src, true
 	e.route(now, c)
-	c.tcp.AcceptRequest(l.tcp, c.params(now), r)
+	c.tcp.AcceptRequest(l.tcp, c.params(now, o), r)
 	c.apply(now, o)
 	c.tcp.Input(now, &in.seg)
 	if !c.tcp.State().Synchronized() {
