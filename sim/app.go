@@ -90,6 +90,7 @@ func (a *app) dial(remote netip.AddrPort, port uint16, o engine.Options) {
 		return
 	}
 	a.conn = c
+	c.TCP().SetRecorder(a.flow.recorder)
 	a.host.dirty = true
 }
 

@@ -76,6 +76,11 @@ func newMeasurement(spec Spec) *measurement {
 			m.cross = append(m.cross, m.addCross(0, c, m.rand(streamCross+uint64(i))))
 		}
 	}
+	for i := range spec.Flows {
+		if spec.Recorder != nil {
+			m.flows[i].recorder = spec.Recorder(i)
+		}
+	}
 	m.pacing()
 	return m
 }
@@ -202,6 +207,11 @@ func (s *Sample) sender(info tcp.Info) {
 	for _, r := range []congestion.Recovery{congestion.RecoveryFast, congestion.RecoveryLoss} {
 		if info.Recovery == r.String() {
 			s.Recovery = r
+		}
+	}
+	for _, l := range []congestion.Limit{congestion.LimitCwnd, congestion.LimitPacing, congestion.LimitReceiver} {
+		if info.Limit == l.String() {
+			s.Limit = l
 		}
 	}
 }

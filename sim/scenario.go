@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
 	"github.com/millrace-tcp/millrace/stack/queue"
@@ -30,6 +31,8 @@ type flow struct {
 	client *app
 	server *app
 	option engine.Options // of the client
+	// recorder is told what happens to the client's window; nil: nobody is.
+	recorder congestion.Recorder
 }
 
 // flowConfig says what a flow does.

@@ -48,6 +48,8 @@ type Spec struct {
 	// SampleEvery is how often Sample is called for each flow.
 	SampleEvery time.Duration
 	Sample      func(Sample)
+	// Recorder, if not nil, makes what records a flow's sender; nil records nothing of it.
+	Recorder func(flow int) congestion.Recorder
 	// Queue, if not nil, is told what happens at the bottleneck's queue, and Packet of each
 	// packet that a host sends: 0 is the senders', 1 the receivers'. The frame is valid during
 	// the call.
@@ -75,6 +77,7 @@ type Sample struct {
 	Lost           int64 // octets
 	Retransmits    uint64
 	Recovery       congestion.Recovery
+	Limit          congestion.Limit
 	Queue          int           // octets that wait in the bottleneck
 	QueueDelay     time.Duration // that a packet would find there
 }

@@ -59,6 +59,16 @@ type Sink interface {
 	Put(e *Entry)
 }
 
+// Recorders passes records on to several.
+type Recorders []congestion.Recorder
+
+// Record gives the record to each.
+func (r Recorders) Record(rec *congestion.Record) {
+	for _, one := range r {
+		one.Record(rec)
+	}
+}
+
 // Sinks passes entries on to several.
 type Sinks []Sink
 
@@ -83,8 +93,8 @@ type Recorder struct {
 
 var _ congestion.Recorder = (*Recorder)(nil)
 
-// NewRecorder returns a recorder of a flow by number. Times in the trace are counted from start; a
-// tick comes with the first event after each interval.
+// NewRecorder returns a recorder of a flow by number. Times in the trace are counted from
+// start; a tick comes with the first event after each interval, or none if that is 0.
 func NewRecorder(sink Sink, flow int, start mono.Time, every time.Duration) *Recorder {
 	return &Recorder{sink: sink, start: start, every: every, next: start, entry: Entry{Flow: flow}}
 }
@@ -113,7 +123,7 @@ func (r *Recorder) Record(rec *congestion.Record) {
 	}
 	e.Event = rec.Event
 	r.fill(rec)
-	if e.Tick = rec.Now >= r.next || rec.Event == congestion.EventClosed; e.Tick {
+	if e.Tick = r.every > 0 && (rec.Now >= r.next || rec.Event == congestion.EventClosed); e.Tick {
 		// The next is on the grid of intervals, so that traces of flows can be laid side by side.
 		r.next = r.start.Add((rec.Now.Sub(r.start)/r.every + 1) * r.every)
 	}

@@ -73,7 +73,7 @@ srtt, minrtt and rto in milliseconds; pacing and delivery in bits a second.`,
 		}
 		return a.simulate(cmd.Context(), o, spec, "link "+o.link)
 	}
-	cmd.AddCommand(a.simRunCommand(), a.simCompareCommand(), a.simCardCommand(), a.simTraceCommand())
+	cmd.AddCommand(a.simRunCommand(), a.simCompareCommand(), a.simCardCommand(), a.simReplayCommand(), a.simTraceCommand())
 	return cmd
 }
 

@@ -12,13 +12,14 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/sim"
 	"github.com/millrace-tcp/millrace/trace"
 )
 
 // simOutputs is the files that a simulation is asked for; "" is none.
 type simOutputs struct {
-	csv, qlog                string // directories
+	csv, qlog, events        string // directories
 	html, pcap, queue, flent string // files
 }
 
@@ -26,6 +27,7 @@ func (o *simOutputs) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.csv, "csv", "", "write a table for each flow into `DIR`")
 	f.StringVar(&o.html, "html", "", "write a page with plots to `FILE`, which needs no other file and no network")
 	f.StringVar(&o.qlog, "qlog", "", "write a qlog for each flow into `DIR`")
+	f.StringVar(&o.events, "events", "", "write what each algorithm was told into `DIR`, for sim replay")
 	f.StringVar(&o.pcap, "pcap", "", "write all packets to `FILE` as pcapng, in virtual time")
 	f.StringVar(&o.queue, "queue-log", "", "write what happens at the queue to `FILE`, as mahimahi's mm-link does")
 	f.StringVar(&o.flent, "flent", "", "write throughput and round trips to `FILE` as flent does")
@@ -39,8 +41,10 @@ type simRecording struct {
 	out    simOutputs
 	spec   *sim.Spec
 	title  string
-	sinks  trace.Sinks
-	byFlow []trace.Sinks
+	sinks  trace.Sinks   // of all flows
+	tables []*trace.CSV  // of each
+	logs   []*trace.Qlog // likewise
+	events []*trace.Events
 	files  []*os.File
 	finals []func() error // what ends a file, before it is closed
 	page   *trace.Page
@@ -58,15 +62,39 @@ func sampleEvery(run time.Duration) time.Duration {
 
 // record opens the files and has the run write them. spec is complete but for these hooks.
 func (o simOutputs) record(spec *sim.Spec, title string, flows int) (*simRecording, error) {
-	r := &simRecording{out: o, spec: spec, title: title, byFlow: make([]trace.Sinks, flows)}
+	r := &simRecording{out: o, spec: spec, title: title}
+	r.tables, r.logs, r.events = make([]*trace.CSV, flows), make([]*trace.Qlog, flows), make([]*trace.Events, flows)
 	for _, open := range []func() error{r.openTables, r.openPage, r.openQueue, r.openPackets} {
 		if err := open(); err != nil {
 			r.abandon()
 			return nil, fmt.Errorf("sim: %w", err)
 		}
 	}
-	spec.SampleEvery, spec.Sample = sampleEvery(spec.Time), r.sample
+	spec.SampleEvery, spec.Sample, spec.Recorder = sampleEvery(spec.Time), r.sample, r.recorder
 	return r, nil
+}
+
+// recorder returns what hears of a flow event by event: the page for its episodes, the qlog,
+// and the events themselves.
+func (r *simRecording) recorder(flow int) congestion.Recorder {
+	var sinks trace.Sinks
+	if r.page != nil {
+		sinks = append(sinks, r.page)
+	}
+	if q := r.logs[flow]; q != nil {
+		sinks = append(sinks, q)
+	}
+	var all trace.Recorders
+	if len(sinks) > 0 {
+		all = append(all, trace.NewRecorder(sinks, flow, 0, 0))
+	}
+	if v := r.events[flow]; v != nil {
+		all = append(all, v)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 func (r *simRecording) create(name string) (*os.File, error) {
@@ -77,9 +105,10 @@ func (r *simRecording) create(name string) (*os.File, error) {
 	return f, err
 }
 
-// openTables makes the files flow-0.csv, flow-1.csv, …, and likewise of qlog.
+// openTables makes the files of each flow: flow-0.csv, flow-1.csv, …, and likewise of qlog
+// and of events.
 func (r *simRecording) openTables() error {
-	for _, dir := range []string{r.out.csv, r.out.qlog} {
+	for _, dir := range []string{r.out.csv, r.out.qlog, r.out.events} {
 		if dir == "" {
 			continue
 		}
@@ -87,25 +116,38 @@ func (r *simRecording) openTables() error {
 			return fmt.Errorf("make directory: %w", err)
 		}
 	}
-	for i := range r.byFlow {
-		if r.out.csv != "" {
-			f, err := r.create(filepath.Join(r.out.csv, fmt.Sprintf("flow-%d.csv", i)))
-			if err != nil {
-				return err
-			}
-			c := trace.NewCSV(f)
-			r.byFlow[i] = append(r.byFlow[i], c)
-			r.finals = append(r.finals, c.Close)
+	for i := range r.tables {
+		if err := r.openFlow(i); err != nil {
+			return err
 		}
-		if r.out.qlog != "" {
-			f, err := r.create(filepath.Join(r.out.qlog, fmt.Sprintf("flow-%d.sqlog", i)))
-			if err != nil {
-				return err
-			}
-			q := trace.NewQlog(f, trace.QlogHead{Title: r.title, Flow: fmt.Sprintf("flow %d", i), Virtual: true})
-			r.byFlow[i] = append(r.byFlow[i], q)
-			r.finals = append(r.finals, q.Close)
+	}
+	return nil
+}
+
+func (r *simRecording) openFlow(i int) error {
+	if r.out.csv != "" {
+		f, err := r.create(filepath.Join(r.out.csv, fmt.Sprintf("flow-%d.csv", i)))
+		if err != nil {
+			return err
 		}
+		r.tables[i] = trace.NewCSV(f)
+		r.finals = append(r.finals, r.tables[i].Close)
+	}
+	if r.out.qlog != "" {
+		f, err := r.create(filepath.Join(r.out.qlog, fmt.Sprintf("flow-%d.sqlog", i)))
+		if err != nil {
+			return err
+		}
+		r.logs[i] = trace.NewQlog(f, trace.QlogHead{Title: r.title, Flow: fmt.Sprintf("flow %d", i), Virtual: true})
+		r.finals = append(r.finals, r.logs[i].Close)
+	}
+	if r.out.events != "" {
+		f, err := r.create(filepath.Join(r.out.events, fmt.Sprintf("flow-%d.events.gz", i)))
+		if err != nil {
+			return err
+		}
+		r.events[i] = trace.NewEvents(f)
+		r.finals = append(r.finals, r.events[i].Close)
 	}
 	return nil
 }
@@ -119,7 +161,7 @@ func (r *simRecording) openPage() error {
 		if err != nil {
 			return err
 		}
-		r.flent = trace.NewFlent(r.title, time.Unix(0, 0), max(flentStep, r.spec.Time/5000), len(r.byFlow))
+		r.flent = trace.NewFlent(r.title, time.Unix(0, 0), max(flentStep, r.spec.Time/5000), len(r.tables))
 		r.sinks = append(r.sinks, r.flent)
 		r.finals = append(r.finals, func() error { return r.flent.Write(f) })
 	}
@@ -189,10 +231,12 @@ func (r *simRecording) sample(s sim.Sample) {
 	*e = trace.Entry{Flow: s.Flow, Tick: true, Row: trace.Row{
 		At: s.At, Cwnd: s.Cwnd, Ssthresh: s.Ssthresh, InFlight: s.InFlight, SRTT: s.SRTT, RTTVar: s.RTTVar, MinRTT: s.MinRTT,
 		RTO: s.RTO, Pacing: s.Pacing, Delivery: s.DeliveryRate, Delivered: s.Delivered, Lost: s.Lost,
-		Retransmits: int64(s.Retransmits), Recovery: s.Recovery, Queue: s.Queue, QueueDelay: s.QueueDelay,
+		Retransmits: int64(s.Retransmits), Recovery: s.Recovery, Limit: s.Limit, Queue: s.Queue, QueueDelay: s.QueueDelay,
 	}}
 	r.sinks.Put(e)
-	r.byFlow[s.Flow].Put(e)
+	if c := r.tables[s.Flow]; c != nil {
+		c.Put(e)
+	}
 }
 
 // finish writes what is left, and closes the files.
