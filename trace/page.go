@@ -31,9 +31,11 @@ type Page struct {
 	Capacity func(at time.Duration) float64
 
 	flows []*series
+	more  int     // flows that are not kept
 	wait  []point // of the queue, ms
 	plots []plot
 	to    time.Duration
+	grows bool // where it ends was not known
 }
 
 // Fact is a number in large letters.
@@ -54,28 +56,40 @@ type Table struct {
 type series struct {
 	name                     string
 	cwnd, ssthresh, inflight []point
-	rtt, rate, pacing        []point
+	rtt, rate                []point
 	bands                    []band
 	open                     congestion.Recovery
 	since                    time.Duration
-	last                     Row
 	rated                    Row // at the last point of rate
+	stride, skipped          int // of stride+1 ticks all but one are skipped
 }
 
-// Limits of a page: flows with plots of their own, and points of a series.
+// Limits of a page: flows with a plot of their own, flows that are drawn at all, and points
+// of a series: 6 of 50,000 are 5 MB. When they are too many, every other one goes.
 const (
-	pageFlowsMax  = 8
-	pagePointsMax = 200_000
+	pageWindowsMax = 8
+	pageFlowsMax   = 32
+	pagePointsMax  = 50_000
 )
 
-// rateSteps is how many points the throughput of a flow is drawn with.
-const rateSteps = 150
+// Throughput is drawn with about rateSteps points, or with one each rateStep if it is not
+// known how long the trace will be.
+const (
+	rateSteps = 150
+	rateStep  = 100 * time.Millisecond
+)
 
-// NewPage begins a page about a trace that ends at a time, or will about then.
-func NewPage(title string, to time.Duration) *Page { return &Page{Title: title, to: to} }
+// NewPage begins a page about a trace that ends at a time, or if that is 0, when it does.
+func NewPage(title string, to time.Duration) *Page {
+	return &Page{Title: title, to: to, grows: to == 0}
+}
 
 // Flow names a flow.
-func (p *Page) Flow(flow int, name string) { p.series(flow).name = name }
+func (p *Page) Flow(flow int, name string) {
+	if flow < pageFlowsMax {
+		p.series(flow).name = name
+	}
+}
 
 func (p *Page) series(flow int) *series {
 	for len(p.flows) <= flow {
@@ -86,21 +100,31 @@ func (p *Page) series(flow int) *series {
 
 // Put takes an entry.
 func (p *Page) Put(e *Entry) {
+	if e.Flow >= pageFlowsMax {
+		p.more = max(p.more, e.Flow+1-pageFlowsMax)
+		return
+	}
 	s := p.series(e.Flow)
 	if e.Recovery != s.open {
 		s.close(e.At)
 		s.open, s.since = e.Recovery, e.At
 	}
-	if !e.Tick || len(s.cwnd) >= pagePointsMax {
+	if !e.Tick || s.passes() {
 		return
 	}
 	p.to = max(p.to, e.At)
 	t := e.At.Seconds()
 	if e.Flow == 0 {
+		if len(p.wait) >= pagePointsMax {
+			p.wait = halved(p.wait)
+		}
 		p.wait = append(p.wait, point{t, float64(e.QueueDelay) / 1e6})
 	}
 	if e.Cwnd == 0 {
 		return // it is not open
+	}
+	if len(s.cwnd) >= pagePointsMax {
+		s.halve()
 	}
 	s.cwnd = append(s.cwnd, point{t, p.segments(e.Cwnd)})
 	if e.Ssthresh < math.MaxInt32 {
@@ -110,15 +134,45 @@ func (p *Page) Put(e *Entry) {
 	if e.SRTT > 0 {
 		s.rtt = append(s.rtt, point{t, float64(e.SRTT) / 1e6})
 	}
-	if e.Pacing > 0 {
-		s.pacing = append(s.pacing, point{t, float64(8*e.Pacing) / 1e6})
+	step := max(p.to/rateSteps, 2*e.SRTT)
+	if p.grows {
+		step = max(step, rateStep)
 	}
-	if step := max(p.to/rateSteps, 2*e.SRTT); e.At >= s.rated.At+step {
+	if e.At >= s.rated.At+step {
 		mbps := float64(e.Delivered-s.rated.Delivered) * 8 / (e.At - s.rated.At).Seconds() / 1e6
 		s.rate = append(s.rate, point{t, mbps})
 		s.rated = e.Row
 	}
-	s.last = e.Row
+}
+
+// passes says whether a tick is to be passed over.
+func (s *series) passes() bool {
+	if s.skipped++; s.skipped <= s.stride {
+		return true
+	}
+	s.skipped = 0
+	return false
+}
+
+// halve leaves out every other point, of those that come, too.
+func (s *series) halve() {
+	for _, p := range []*[]point{&s.cwnd, &s.ssthresh, &s.inflight, &s.rtt, &s.rate} {
+		*p = halved(*p)
+	}
+	s.stride = 2*s.stride + 1
+}
+
+// halved leaves of each two points the higher one.
+func halved(points []point) []point {
+	n := 0
+	for i := 0; i+1 < len(points); i += 2 {
+		points[n] = points[i]
+		if points[i+1].y > points[i].y {
+			points[n] = points[i+1]
+		}
+		n++
+	}
+	return points[:n]
 }
 
 // close ends the band of an episode.
@@ -162,7 +216,7 @@ func (p *Page) windows() []plot {
 		unit = "kB"
 	}
 	var plots []plot
-	for i, s := range p.flows[:min(len(p.flows), pageFlowsMax)] {
+	for i, s := range p.flows[:min(len(p.flows), pageWindowsMax)] {
 		s.close(p.to)
 		s.open = congestion.RecoveryNone
 		q := plot{
@@ -189,8 +243,8 @@ func (p *Page) windows() []plot {
 	if len(plots) > 0 {
 		plots[0].note = "Solid: cwnd; dashed: ssthresh; filled: in flight. Shaded: fast recovery, and darker after a time-out."
 	}
-	if n := len(p.flows) - pageFlowsMax; n > 0 {
-		plots[len(plots)-1].note += fmt.Sprintf(" (%d more flows are not drawn.)", n)
+	if n := len(p.flows) + p.more - pageWindowsMax; n > 0 {
+		plots[len(plots)-1].note += fmt.Sprintf(" (The windows of %d more flows are not drawn.)", n)
 	}
 	return plots
 }

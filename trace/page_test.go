@@ -77,9 +77,9 @@ func TestPageThinsLines(t *testing.T) {
 	p := trace.NewPage("long", 1000*time.Second)
 	e := trace.Entry{Tick: true}
 	e.Ssthresh = 1 << 30
-	for i := range 100_000 {
-		e.At, e.Cwnd = time.Duration(i)*10*ms, 10_000
-		if i == 77_777 {
+	for i := range 400_000 { // eight times as many as are kept
+		e.At, e.Cwnd = time.Duration(i)*2500*time.Microsecond, 10_000
+		if i == 44_444 {
 			e.Cwnd = 50_000
 		}
 		p.Put(&e)

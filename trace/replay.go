@@ -166,12 +166,7 @@ func (p *replay) put(e *Event) {
 	if p.sink == nil || e.Event == congestion.EventSent || e.Event == congestion.EventLost {
 		return
 	}
-	f := &e.Flow
-	row := Row{
-		At: e.Now.Sub(p.start), Cwnd: e.Window, Ssthresh: e.Ssthresh, InFlight: f.Flight, SRTT: f.SRTT, RTTVar: f.RTTVar,
-		MinRTT: f.MinRTT, RTT: f.LatestRTT, RTO: e.RTO, Pacing: e.Pacing, Delivered: int64(f.Delivered), Lost: int64(f.Lost),
-		Recovery: e.Recovery, Limit: e.Limit,
-	}
+	row := e.row(Row{}, p.start)
 	p.sink.Put(&Entry{Row: row, Event: e.Event, Name: p.result.Recorded, Tick: tick})
 	row.Cwnd, row.Ssthresh, row.Pacing = p.flow.Cwnd(), p.flow.Ssthresh(), p.flow.Pacing()
 	p.sink.Put(&Entry{Row: row, Flow: 1, Event: e.Event, Name: p.result.Name, Tick: tick})

@@ -87,8 +87,7 @@ type Recorder struct {
 	every time.Duration
 	next  mono.Time
 	entry Entry
-	// Queue, if not nil, is asked for the state of the bottleneck.
-	Queue func() (octets int, delay time.Duration)
+	kept  Event
 }
 
 var _ congestion.Recorder = (*Recorder)(nil)
@@ -102,44 +101,48 @@ func NewRecorder(sink Sink, flow int, start mono.Time, every time.Duration) *Rec
 // Record makes an entry of what ACKs, episodes and other turns tell. Single segments make
 // none; they are counted.
 func (r *Recorder) Record(rec *congestion.Record) {
+	r.kept.Keep(rec)
+	r.Event(&r.kept)
+}
+
+// Event does what Record does, with a record that was kept.
+func (r *Recorder) Event(v *Event) {
 	e := &r.entry
-	switch rec.Event {
+	switch v.Event {
 	case congestion.EventSent:
-		if rec.Sent.Resent {
+		if v.Sent.Resent {
 			e.Retransmits++
 		}
 		return
 	case congestion.EventLost:
 		return
 	case congestion.EventAck:
-		if rec.Ack.Rate.OctetsPerSec > 0 {
-			e.Delivery = rec.Ack.Rate.OctetsPerSec
+		if v.Ack.Rate.OctetsPerSec > 0 {
+			e.Delivery = v.Ack.Rate.OctetsPerSec
 		}
 	case congestion.EventCongestion, congestion.EventRecovered:
-		e.Cause = rec.Congestion.Cause
+		e.Cause = v.Episode.Cause
 	case congestion.EventOpen, congestion.EventSwitch, congestion.EventReplaced:
-		e.Name = congestion.NameOf(rec.Algorithm)
+		e.Name = v.Name
 	case congestion.EventUndo, congestion.EventLimit, congestion.EventClosed:
 	}
-	e.Event = rec.Event
-	r.fill(rec)
-	if e.Tick = r.every > 0 && (rec.Now >= r.next || rec.Event == congestion.EventClosed); e.Tick {
+	e.Row = v.row(e.Row, r.start)
+	e.Event = v.Event
+	if e.Tick = r.every > 0 && (v.Now >= r.next || v.Event == congestion.EventClosed); e.Tick {
 		// The next is on the grid of intervals, so that traces of flows can be laid side by side.
-		r.next = r.start.Add((rec.Now.Sub(r.start)/r.every + 1) * r.every)
+		r.next = r.start.Add((v.Now.Sub(r.start)/r.every + 1) * r.every)
 	}
 	out := *e
 	r.sink.Put(&out)
 }
 
-func (r *Recorder) fill(rec *congestion.Record) {
-	e, f := &r.entry, rec.Flow
-	e.At = rec.Now.Sub(r.start)
-	e.Cwnd, e.Ssthresh, e.InFlight = rec.Window, f.Ssthresh(), f.Flight
-	e.SRTT, e.RTTVar, e.MinRTT, e.RTT, e.RTO = f.SRTT, f.RTTVar, f.MinRTT, f.LatestRTT, rec.RTO
-	e.Pacing = f.Pacing()
-	e.Delivered, e.Lost = int64(f.Delivered), int64(f.Lost)
-	e.Recovery, e.Limit = rec.Recovery, rec.Limit
-	if r.Queue != nil {
-		e.Queue, e.QueueDelay = r.Queue()
-	}
+// row is the state after an event; what the event does not say stays as it was.
+func (e *Event) row(was Row, start mono.Time) Row {
+	f := &e.Flow
+	was.At = e.Now.Sub(start)
+	was.Cwnd, was.Ssthresh, was.InFlight, was.Pacing = e.Window, e.Ssthresh, f.Flight, e.Pacing
+	was.SRTT, was.RTTVar, was.MinRTT, was.RTT, was.RTO = f.SRTT, f.RTTVar, f.MinRTT, f.LatestRTT, e.RTO
+	was.Delivered, was.Lost = int64(f.Delivered), int64(f.Lost)
+	was.Recovery, was.Limit = e.Recovery, e.Limit
+	return was
 }

@@ -134,6 +134,45 @@ func TestSimCard(t *testing.T) {
 	}
 }
 
+// An algorithm that hears what it was told sets the windows that it set, and each change in
+// the qlog has its cause.
+func TestSimReplay(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"--cc", "cubic", "--time", "10s", "--json", "--link", "rate=10mbit,rtt=40ms,loss=0.001"}
+	_, plain, _ := runSim(t, args...)
+	status, out, diag := runSim(t, append(args, "--events", dir, "--qlog", dir, "--html", filepath.Join(dir, "page.html"))...)
+	if status != 0 || diag != "" || out[strings.Index(out, "digest"):] != plain[strings.Index(plain, "digest"):] {
+		t.Fatalf("status %d, %s, or another digest", status, diag)
+	}
+	for _, c := range []struct {
+		cc          string
+		least, most float64
+	}{{"cubic", 0, 0}, {"reno", 0.01, 2}} {
+		page := filepath.Join(dir, c.cc+".html")
+		_, out, diag := runSim(t, "replay", filepath.Join(dir, "flow-0.events.gz"), "--cc", c.cc, "--json", "--html", page)
+		var r replayed
+		if err := json.Unmarshal([]byte(out), &r); err != nil || r.Recorded != "cubic" || r.Events < 10_000 || r.Apart < c.least || r.Apart > c.most {
+			t.Errorf("%s: %v: %s%s", c.cc, err, out, diag)
+		}
+		if b, err := os.ReadFile(page); err != nil || !strings.Contains(string(b), c.cc+", replayed") {
+			t.Errorf("%s: page: %v", c.cc, err)
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "flow-0.sqlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"new":"recovery","trigger":"loss"`, `"new":"avoidance","trigger":"recovered"`, `"trigger":"ack"`} {
+		if !strings.Contains(string(log), want) {
+			t.Errorf("the qlog has no %s", want)
+		}
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "page.html"))
+	if err != nil || !strings.Contains(string(page), `class="band fast"`) {
+		t.Errorf("page: %v, or no recovery is shaded", err)
+	}
+}
+
 // A trace that was made can be simulated over.
 func TestSimTrace(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "made.trace")
@@ -165,6 +204,8 @@ func TestSimStudiesRefuse(t *testing.T) {
 		{[]string{"compare", "--cc", "nonesuch"}, 2, "there is no"},
 		{[]string{"card", "--cc", "nonesuch"}, 2, "there is no"},
 		{[]string{"card", "reno"}, 2, "no argument"},
+		{[]string{"replay", "/does/not/exist"}, 2, "no such file"},
+		{[]string{"replay", writeScenario(t, "these are no events at all")}, 1, "gzip"},
 		{[]string{"trace", "nonesuch"}, 2, "cellular, driving, steps"},
 		{[]string{"trace", "steps", "--time", "1ms"}, 2, "100ms"},
 		{[]string{"--seeds", "5000"}, 2, "want 1 to 1000"},
