@@ -2,9 +2,9 @@ package trace
 
 import "runtime"
 
-// WaitRoom returns when the queue is half empty.
+// WaitRoom returns when the queue has room for everything.
 func (l *Live) WaitRoom() {
-	for len(l.free) < liveQueueLen/2 {
+	for len(l.free) < 3*liveQueueLen/4 {
 		runtime.Gosched()
 	}
 }

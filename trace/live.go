@@ -109,8 +109,14 @@ type liveRecorder struct {
 	flow int
 }
 
-// Record keeps the record and hands it to the writer.
+// Record keeps the record and hands it to the writer. When the queue fills, segments sent are
+// the first to be missing, then ACKs: of both there are many, and episodes have the rest.
 func (r *liveRecorder) Record(rec *congestion.Record) {
+	room := len(r.live.free)
+	if rec.Event == congestion.EventSent && room < liveQueueLen/2 || rec.Event == congestion.EventAck && room < liveQueueLen/8 {
+		r.live.miss.Add(1)
+		return
+	}
 	select {
 	case e := <-r.live.free:
 		e.Keep(rec)

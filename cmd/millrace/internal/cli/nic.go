@@ -30,6 +30,7 @@ type nic struct {
 	queues  int
 	spin    spin
 	pcap    string
+	trace   string
 	metrics string
 	verbose bool
 }
@@ -55,6 +56,7 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
 	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps: a duration such as 50us, or inf (default 0s, as measured best)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
+	f.StringVar(&n.trace, "trace", "", "record what happens to the windows of connections into `DIR`: tables, qlog, events for sim replay, and a page with plots")
 	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics (/metrics) and pprof (/debug/pprof/) on `ADDR` of the kernel's network")
 	f.BoolVarP(&n.verbose, "verbose", "v", false, "debug log")
 	return n
@@ -75,10 +77,10 @@ func (n *nic) config() (network.Config, error) {
 	}
 	cfg := network.Config{
 		NIC: n.name, Congestion: n.cc, Mode: n.mode.value, Queues: n.queues,
-		Spin: n.spin.d, PCAP: n.pcap, Log: n.app.log,
+		Spin: n.spin.d, PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
 	}
 	if n.stack.value == "kernel" {
-		for _, f := range []string{"nic", "mode", "queues", "spin", "pcap"} {
+		for _, f := range []string{"nic", "mode", "queues", "spin", "pcap", "trace"} {
 			if n.cmd.Flags().Changed(f) {
 				return cfg, usagef("--%s means nothing with --stack kernel", f)
 			}

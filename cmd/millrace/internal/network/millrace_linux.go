@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/stack"
 	"github.com/millrace-tcp/millrace/stack/tcp"
+	"github.com/millrace-tcp/millrace/trace"
 )
 
 var (
@@ -31,6 +33,7 @@ type nic struct {
 	congestion string // as it was opened with
 	chosen     atomic.Pointer[chosen]
 	capture    *capture
+	trace      *trace.Live // nil: nothing is recorded
 }
 
 // chosen is the congestion control of new connections.
@@ -63,6 +66,12 @@ func Open(cfg Config) (Network, error) {
 		mc.WrapPort = n.capture.wrap
 	}
 	var err error
+	if cfg.Trace != "" {
+		if n.trace, err = trace.NewLive(cfg.Trace); err != nil {
+			return nil, fmt.Errorf("network: %w", err)
+		}
+		mc.Stack.Recorder = n.trace.Recorder
+	}
 	if n.NIC, err = millrace.Open(cfg.NIC, mc); err == nil {
 		err = n.capture.failure()
 	}
@@ -70,7 +79,7 @@ func Open(cfg Config) (Network, error) {
 		if n.NIC != nil {
 			_ = n.NIC.Close()
 		}
-		_ = n.capture.close()
+		_ = n.closeFiles()
 		return nil, err
 	}
 	cfg.Log.Info("opened", "nic", n.NIC.Info().String())
@@ -172,9 +181,14 @@ func (n *nic) Close() error {
 	for n.leaving() && time.Now().Before(late) {
 		time.Sleep(farewellLook)
 	}
-	err := n.NIC.Close()
-	if cerr := n.capture.close(); err == nil {
-		err = cerr
+	return errors.Join(n.NIC.Close(), n.closeFiles())
+}
+
+// closeFiles ends the capture and the trace, after the NIC.
+func (n *nic) closeFiles() error {
+	err := n.capture.close()
+	if n.trace != nil {
+		err = errors.Join(err, n.trace.Close())
 	}
 	return err
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Queues     int           // receive queues to serve; 0: all
 	Spin       time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
 	PCAP       string        // file to write what crosses the port to; "": none
+	Trace      string        // directory to record what happens to windows into; "": none
 	Log        *slog.Logger  // nil: slog.Default
 }
 
