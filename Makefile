@@ -16,7 +16,7 @@ ROOTPKGS = $(shell grep -rl --include='*_test.go' 'testutil\.Privileged\b' . | g
 
 # The pure packages, the shell around them and all that has goroutines without root.
 RACEPKGS = ./mono/... ./stack/... ./congestion/... ./dataplane/... \
-	./internal/lab/... ./internal/pktdrill/... ./internal/testutil/... ./internal/transcript/...
+	./internal/lab/... ./internal/pktdrill/... ./internal/testutil/... ./internal/transcript/... ./trace/...
 
 .DEFAULT_GOAL := help
 

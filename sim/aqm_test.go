@@ -14,7 +14,7 @@ const ms = mono.Time(time.Millisecond)
 
 // "control_law(t, count) = t + interval/sqrt(count)": with an interval of 100 ms the drops
 // come 100, 70.7, 57.7, 50, 44.7 ms after each other.
-// https://www.rfc-editor.org/rfc/rfc8289.html#section-5.5
+// https://www.rfc-editor.org/rfc/rfc8289.html#section-5
 func TestCoDelControlLaw(t *testing.T) {
 	c := codel{cfg: CoDel{Target: 5 * time.Millisecond, Interval: 100 * time.Millisecond}}
 	for i, want := range []float64{100, 70.710678, 57.735026, 50, 44.721359} {

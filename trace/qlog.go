@@ -18,7 +18,7 @@ import (
 // is that of the drafts that tools read, version 0.3 of the main schema, with the names of
 // the events for QUIC; fields that TCP has no use for are left out.
 // https://datatracker.ietf.org/doc/html/draft-ietf-quic-qlog-main-schema-02
-// https://datatracker.ietf.org/doc/html/draft-ietf-quic-qlog-quic-events-01#section-6.2
+// https://datatracker.ietf.org/doc/html/draft-ietf-quic-qlog-quic-events-01
 type Qlog struct {
 	w     *bufio.Writer
 	buf   []byte
