@@ -23,6 +23,7 @@ type hints struct {
 	send       [2]int
 	mtu        int
 	congestion string
+	cookies    engine.Cookies
 }
 
 // setting is one name=value of a command.
@@ -81,6 +82,8 @@ func (h *hints) set(name string, values []string) {
 	switch name {
 	case "tcp_mtu_probing":
 		h.tcp.NoPathSearch = n == 0
+	case "tcp_syncookies":
+		h.cookies = cookieMode(n)
 	case "tcp_timestamps":
 		h.tcp.NoTimestamps = n == 0
 	case "tcp_sack":
@@ -132,6 +135,17 @@ func (h *hints) set(name string, values []string) {
 	}
 }
 
+// cookieMode translates tcp_syncookies.
+func cookieMode(n int) engine.Cookies {
+	switch n {
+	case 0:
+		return engine.CookiesNever
+	case 2:
+		return engine.CookiesAlways
+	}
+	return engine.CookiesWhenFull
+}
+
 // ecnMode translates tcp_ecn as Linux 6.18 numbers it.
 func ecnMode(n int) tcp.ECNMode {
 	switch n {
@@ -173,7 +187,7 @@ func algorithm(name string) func() congestion.Algorithm {
 func (h *hints) engine() engine.Config {
 	cfg := engine.Config{
 		TCP: h.tcp, Key: [16]byte{1, 2, 3}, RecvBuffer: h.recv[0], RecvMax: h.recv[1],
-		SendBuffer: h.send[0], SendMax: h.send[1],
+		SendBuffer: h.send[0], SendMax: h.send[1], Cookies: h.cookies,
 	}
 	if h.congestion != "" {
 		cfg.TCP.Congestion = algorithm(h.congestion)
