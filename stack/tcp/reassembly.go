@@ -167,14 +167,19 @@ func (c *Conn) sackFIN(o *wire.Options, room int) {
 }
 
 // noteDuplicate remembers the octets of a segment that had all arrived before, to tell the
-// sender that it sent them in vain (RFC 2883, section 4).
+// sender that it sent them in vain (RFC 2883, section 4). What lies next to those that it was not
+// told of yet joins them: of a batch of segments the sender should hear of each.
 func (c *Conn) noteDuplicate(seg *wire.Segment) {
 	if !c.rcv.sackOK || seg.DataLen() == 0 {
 		return
 	}
-	end := seg.SEQ.Add(seg.DataLen())
-	if end.LessEq(c.rcv.NXT) && seg.SEQ.Less(end) {
-		c.rcv.holes.duplicate = seq.Range{Start: seg.SEQ, End: end}
-		c.rcv.holes.hasDuplicate = true
+	h := &c.rcv.holes
+	r := seq.Range{Start: seg.SEQ, End: seg.SEQ.Add(seg.DataLen())}
+	if c.rcv.NXT.Less(r.End) {
+		return
 	}
+	if h.hasDuplicate && r.Start.LessEq(h.duplicate.End) && h.duplicate.Start.LessEq(r.End) {
+		r.Start, r.End = seq.Min(r.Start, h.duplicate.Start), seq.Max(r.End, h.duplicate.End)
+	}
+	h.duplicate, h.hasDuplicate = r, true
 }

@@ -240,6 +240,37 @@ func TestDSACKUndoesARecovery(t *testing.T) {
 	}
 }
 
+// A receiver that got several segments twice before it sent an ACK tells of them in one block, as
+// Linux does: each counts.
+func TestOneDSACKOfSeveralSegments(t *testing.T) {
+	s := flight(t, 10, sackOK)
+	for end := 6001; end <= 10_001; end += 2000 { // the first three are given up
+		s.in(wire.ACK, 1, 0, 1, sack(3001, end))
+		s.out()
+	}
+	s.after(20 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 10_001)
+	s.out()
+	if got := s.Info(s.now).SegmentsRetransmitted; got < 2 {
+		t.Fatalf("%d segments sent again, want more", got)
+	}
+	s.in(wire.ACK, 1, 0, 10_001, sack(1, 1+1000*int(s.Info(s.now).SegmentsRetransmitted)))
+	if i := s.Info(s.now); i.Undone != 1 || i.DSACKs != i.SegmentsRetransmitted {
+		t.Errorf("undone %d, %d DSACKs; want 1, %d", i.Undone, i.DSACKs, i.SegmentsRetransmitted)
+	}
+}
+
+// The other way round: two segments that came twice in one batch, next to each other, are told of
+// in one block.
+func TestDSACKTellsOfABatch(t *testing.T) {
+	s := established(t, tcp.Config{}, sackOK)
+	s.in(wire.ACK, 1, 3000, 1)
+	s.out()
+	s.in(wire.ACK, 1001, 1000, 1)
+	s.in(wire.ACK, 1, 1000, 1)
+	s.want("both", ". 1:1(0) ack 3001 win 62535 <nop,nop,sack 1:2001>", ". 1:1(0) ack 3001")
+}
+
 // RFC 5682: without timestamps, an ACK of what was never sent again shows that the time-out
 // was spurious.
 func TestFRTO(t *testing.T) {

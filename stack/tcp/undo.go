@@ -59,7 +59,11 @@ func (c *Conn) eifel(seg *wire.Segment) bool {
 // dsacked takes a report that octets arrived twice. When every retransmission of the episode
 // was needless, so was the episode (RFC 3708, section 2; RFC 8985, section 6.2).
 func (c *Conn) dsacked(now mono.Time, r seq.Range) {
-	c.count.dsacks++
+	segments := 1
+	if r.Len() <= c.snd.wndMax { // a receiver may tell of several in one block
+		segments = (r.Len() + c.flow.MSS - 1) / c.flow.MSS
+	}
+	c.count.dsacks += uint64(segments)
 	c.rack.dsack(c.snd.UNA, c.snd.NXT)
 	u := &c.undo
 	if !u.active || r.Start.Less(u.marker) || c.rec.recover.Less(r.End) || u.resent == 0 {
@@ -69,7 +73,7 @@ func (c *Conn) dsacked(now mono.Time, r seq.Range) {
 	// reordering has shown, the window for it is 0, nothing that is overtaken comes before it is
 	// given up, and without timestamps it shows in no other way.
 	c.rack.reordering = c.rack.reordering || !u.timeout
-	u.resent--
+	u.resent = max(0, u.resent-segments)
 	if u.resent == 0 {
 		c.p.Stats.TCPDSACKUndo++
 		c.revert(now)
