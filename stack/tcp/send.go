@@ -105,9 +105,23 @@ func (c *Conn) payloadRoom(b []byte) int {
 		o.Has |= wire.HasSACK
 		o.NSACK = uint8(min(n+1, wire.SACKMax))
 	}
-	c.reportMarks(&o, false)
-	h := wire.HeaderLen(&o)
+	h := c.longestHeader(o)
 	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h))
+}
+
+// longestHeader is what a header with up to o.NSACK blocks may come to. With fewer blocks than
+// there may be it can be longer, for then the AccECN option fits.
+func (c *Conn) longestHeader(o wire.Options) int {
+	for h := 0; ; o.NSACK-- {
+		with := o
+		if o.NSACK == 0 {
+			with.Has &^= wire.HasSACK
+		}
+		c.reportMarks(&with, false)
+		if h = max(h, wire.HeaderLen(&with)); o.NSACK == 0 {
+			return h
+		}
+	}
 }
 
 const headerMin = 20
