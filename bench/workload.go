@@ -124,6 +124,8 @@ type Result struct {
 	Latency Latency `json:"latency,omitzero"`
 	// CPU is what was used meanwhile, where that is known.
 	CPU CPU `json:"cpu,omitzero"`
+	// Allocs is how many objects were allocated meanwhile, where that is counted.
+	Allocs int64 `json:"allocs,omitempty"`
 	// Memory is what Idle connections take, where that is known.
 	Memory Memory `json:"memory,omitzero"`
 }

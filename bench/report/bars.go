@@ -95,6 +95,10 @@ func (r *Report) Judge() {
 	pipe := figure{testbed.Pipe, 1500, 0, "bulk-receive", 1, 0, testbed.Millrace, Throughput}
 	r.least("pipe, MTU 1500, bulk, beside gVisor's pipe", 8, pipe, pipe.on(testbed.GVisor))
 	r.least("pipe, MTU 1500, bulk, of copying memory", 0.25, pipe, pipe.on(testbed.MemoryCopy))
+	pipe.stack, pipe.metric = testbed.Core, Segment
+	r.limit("core alone, pipe, ns a full segment, both ends", 400, pipe)
+	pipe.metric = Allocs
+	r.limit("core alone, pipe, allocations a segment", 0.001, pipe)
 	web := figure{testbed.Lab, 1500, 1, "http", 64, 0, testbed.Millrace, Rate}
 	r.least("veth, net/http hello, wrk -c64, beside kernel TCP", 1.2, web, web.on(testbed.Kernel))
 	for _, way := range ways {

@@ -21,7 +21,10 @@ func metricsOf(w bench.Workload, runs []bench.Result) []Metric {
 	case bench.Bulk, bench.Exact:
 		m.add(Throughput, "bit/s", "more", bench.Result.BitsPerSecond)
 		if runs[0].Count > 0 {
-			m.add(Frames, "1/s", "more", bench.Result.PerSecond)
+			m.add(Segment, "ns", "less", func(r bench.Result) float64 {
+				return float64(r.CPU.Client.Busy()) / float64(r.Count)
+			})
+			m.add(Allocs, "1", "less", func(r bench.Result) float64 { return float64(r.Allocs) / float64(r.Count) })
 		}
 		m.cpu("s/GiB", func(r bench.Result) float64 { return float64(time.Second) * float64(r.Octets) / gib })
 	case bench.RequestResponse, bench.Connect, bench.HTTP:

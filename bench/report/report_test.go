@@ -115,8 +115,12 @@ func TestMetrics(t *testing.T) {
 // A failure has no figures, and all that is written says so.
 func TestAFailureIsTold(t *testing.T) {
 	r := sample()
+	if n := r.Failures(); n != 0 {
+		t.Errorf("%d failures of our own, want 0", n)
+	}
+	r.Add(pipe, bench.Workload{Kind: bench.RequestResponse, Size: 1}, []bench.Runs{{Target: testbed.Millrace, Failure: errors.New("no way")}}, nil)
 	if n := r.Failures(); n != 1 {
-		t.Errorf("%d failures, want 1", n)
+		t.Errorf("%d failures of our own, want 1", n)
 	}
 	if m, ok := r.Rows[0].Metric(testbed.GVisorXDP, report.Throughput); ok {
 		t.Errorf("what failed has a figure: %v", m)

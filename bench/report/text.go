@@ -58,8 +58,11 @@ func (r *Report) WriteBenchfmt(w io.Writer) error {
 				fmt.Fprintf(&b, "Benchmark%s/stack=%s 1", benchName(row.Name), cell.Stack)
 				for _, m := range cell.Metrics {
 					v, unit := m.Values[i], benchUnit(m)
-					if m.Unit == "us" {
+					switch m.Unit {
+					case "us":
 						v /= 1e6
+					case "ns":
+						v /= 1e9
 					}
 					fmt.Fprintf(&b, " %s %s", strconv.FormatFloat(v, 'g', -1, 64), unit)
 				}
@@ -84,8 +87,10 @@ func benchUnit(m Metric) string {
 		return "bit/s"
 	case "1/s":
 		return m.Name + "/s"
-	case "us":
+	case "us", "ns":
 		return m.Name + "-sec"
+	case "1":
+		return m.Name
 	case "s/GiB":
 		return m.Name + "-sec/GiB"
 	case "%":
@@ -189,6 +194,9 @@ func linesOf(row Row) []line {
 	}[row.Work]
 	if shown == nil {
 		shown = []string{Throughput}
+		if _, ok := anyMetric(row, Segment); ok {
+			shown = append(shown, Segment)
+		}
 	}
 	var all []line
 	for _, name := range shown {

@@ -93,7 +93,7 @@ func wholeQueues() []Case {
 func wholePipe() []Case {
 	link := testbed.Link{Kind: testbed.Pipe, MTU: 1500}
 	return []Case{
-		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload}, []string{testbed.Millrace, testbed.GVisor, testbed.MemoryCopy}},
+		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload}, []string{testbed.Millrace, testbed.Core, testbed.GVisor, testbed.MemoryCopy}},
 		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload, Flows: 8}, []string{testbed.Millrace, testbed.GVisor}},
 		{link, bench.Workload{Kind: bench.RequestResponse, Size: 1}, []string{testbed.Millrace, testbed.GVisor}},
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/millrace-tcp/millrace/bench"
+	"github.com/millrace-tcp/millrace/bench/core"
 	"github.com/millrace-tcp/millrace/bench/raw"
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/loader"
@@ -28,6 +29,7 @@ const (
 	KernelXDP    = "kernel-xdp"    // with XDP attached at both ends, which takes the large segments away on a veth
 	Raw          = "raw"           // frames without TCP
 	MemoryCopy   = "memory-copy"
+	Core         = "core"          // millrace's engines alone, both ends stepped by one goroutine
 	GVisorXDP    = "gvisor-xdp"    // on its AF_XDP endpoint
 	GVisorPacket = "gvisor-packet" // on AF_PACKET
 	GVisor       = "gvisor"        // over its pipe
@@ -46,7 +48,7 @@ func Stacks(link string) []string {
 	case Lab:
 		return []string{Millrace, MillraceBoth, Kernel, KernelXDP, Raw, GVisorXDP, GVisorPacket}
 	case Pipe:
-		return []string{Millrace, GVisor, MemoryCopy}
+		return []string{Millrace, Core, GVisor, MemoryCopy}
 	case NIC:
 		return []string{Millrace, Kernel}
 	}
@@ -138,6 +140,8 @@ func (b *Bed) Target(link Link, stack string) (bench.Target, error) {
 	switch {
 	case stack == MemoryCopy:
 		t.local = raw.Copy()
+	case stack == Core:
+		err = b.onCore(t, link)
 	case link.Kind == Pipe:
 		err = b.onPipe(t, link)
 	case link.Kind == NIC:
@@ -164,6 +168,15 @@ func (b *Bed) agent(on *lab.Host, argv ...string) (*process, error) {
 
 // end is the command line of an end of this module.
 func (b *Bed) end(args ...string) []string { return slices.Concat(b.cfg.End, args) }
+
+func (b *Bed) onCore(t *target, link Link) error {
+	p, err := core.Open(link.MTU)
+	if err == nil {
+		t.local = p.Run
+		b.onClose(p.Close)
+	}
+	return err
+}
 
 func (b *Bed) onPipe(t *target, link Link) (err error) {
 	mtu := strconv.Itoa(link.MTU)

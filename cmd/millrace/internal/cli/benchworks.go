@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,9 @@ func (a *app) benchThroughput() *cobra.Command {
 				all = append(all, bench.Workload{Kind: bench.Bulk, Way: w, Flows: n})
 			}
 		}
-		return m.measure(cmd.Context(), func(string) bool { return true }, all...)
+		return m.measure(cmd.Context(), func(stack string) bool {
+			return stack != testbed.Core || slices.Equal(*flows, []int{1})
+		}, all...)
 	}
 	return cmd
 }
@@ -63,7 +66,7 @@ func (a *app) benchMessages(name string, kind bench.Kind) *cobra.Command {
 			all = append(all, bench.Workload{Kind: kind, Size: size, Flows: *flows})
 		}
 		return m.measure(cmd.Context(), func(stack string) bool {
-			return stack != testbed.MemoryCopy && (stack != testbed.Raw || kind == bench.RequestResponse)
+			return stack != testbed.MemoryCopy && stack != testbed.Core && (stack != testbed.Raw || kind == bench.RequestResponse)
 		}, all...)
 	}
 	return cmd
@@ -127,7 +130,7 @@ that TCP would have had in them. Beside it, memory is copied.`,
 
 // compareTime is how long a run of the comparison is: with five rounds of all of it, five
 // minutes.
-const compareTime = 400 * time.Millisecond
+const compareTime = 300 * time.Millisecond
 
 func (a *app) benchCompare() *cobra.Command {
 	cmd := &cobra.Command{
