@@ -179,7 +179,7 @@ func (r *Report) tables() (all []*table) {
 func linkTitle(row Row) string {
 	switch l := row.Link; l.Kind {
 	case "lab":
-		return fmt.Sprintf("veth lab, MTU %d, %d RX queues each end", l.MTU, l.Queues)
+		return fmt.Sprintf("veth lab, MTU %d, queues at each end: %d", l.MTU, l.Queues)
 	case "pipe":
 		return fmt.Sprintf("pipe in memory, MTU %d", l.MTU)
 	}

@@ -130,8 +130,8 @@ func TestBenchCompare(t *testing.T) {
 	for _, b := range m.Bars {
 		verdicts[b.Verdict]++
 	}
-	if n := verdicts["ok"] + verdicts["short"]; n != 3 || verdicts["not measured"] != len(m.Bars)-n {
-		t.Errorf("verdicts %v, want 3 of the pipe and of two queues", verdicts)
+	if n := verdicts["ok"] + verdicts["short"]; n != 5 || verdicts["not measured"] != len(m.Bars)-n {
+		t.Errorf("verdicts %v, want 5 of the pipe, the core and two queues", verdicts)
 	}
 }
 
