@@ -69,7 +69,7 @@ func (a *app) measureFlags(cmd *cobra.Command, d time.Duration) *measurement {
 	f.IntVar(&m.rounds, "rounds", 5, "runs that count, `N` of each")
 	f.DurationVar(&m.time, "time", d, "how long a run is, `DUR`")
 	f.DurationVar(&m.warm, "warm", 200*time.Millisecond, "how long a run is that is made first and does not count, `DUR`; 0: none")
-	f.StringVar(&m.peers, "peers", "", "`PROGRAM` of bench/peers, for the gvisor stacks (default: millrace-peers beside this one, if it is there)")
+	f.StringVar(&m.peers, "peers", "", "`PROGRAM` of bench/peers, for the gvisor stacks; empty: none (default: millrace-peers beside this one, if it is there)")
 	f.BoolVar(&m.asJSON, "json", false, "print one object")
 	f.StringVar(&m.csv, "csv", "", "write each figure of each run to `FILE`")
 	f.StringVar(&m.benchfmt, "benchfmt", "", "write `FILE` for benchstat -col /stack")
@@ -200,11 +200,12 @@ func (m *measurement) config() (suite.Config, error) {
 			return cfg, err
 		}
 	}
-	if m.peers == "" {
+	switch {
+	case m.peers == "" && !m.cmd.Flags().Changed("peers"):
 		if beside := filepath.Join(filepath.Dir(self), "millrace-peers"); exists(beside) {
 			m.peers = beside
 		}
-	} else if !exists(m.peers) {
+	case m.peers != "" && !exists(m.peers):
 		return cfg, usagef("--peers: there is no %s", m.peers)
 	}
 	if m.peers != "" {
