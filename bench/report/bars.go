@@ -83,6 +83,9 @@ func (r *Report) Judge() {
 		for _, way := range ways {
 			f := bulk(mtu, way)
 			r.least(fmt.Sprintf("veth, MTU %d, %s, beside kernel TCP with XDP attached", mtu, way), 1, f, f.on(testbed.KernelXDP))
+			if mtu > 1500 {
+				r.least(fmt.Sprintf("veth, MTU %d, %s, beside kernel TCP as it is", mtu, way), 1, f, f.on(testbed.Kernel))
+			}
 		}
 	}
 	for _, p := range []string{"p50", "p99"} {
