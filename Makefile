@@ -79,7 +79,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: build ## measure this stack beside kernel TCP, with BENCHARGS (root, 5 minutes; run nothing else)
+bench: build ## measure this stack beside kernel TCP, with BENCHARGS (root, 6 minutes; run nothing else)
 	bin/millrace bench compare --peers '' $(BENCHARGS)
 
 .PHONY: peers

@@ -128,7 +128,7 @@ that TCP would have had in them. Beside it, memory is copied.`,
 	return cmd
 }
 
-// compareTime is how long a run of the comparison is: with five rounds of all of it, five
+// compareTime is how long a run of the comparison is: with five rounds of all of it, six
 // minutes.
 const compareTime = 300 * time.Millisecond
 
@@ -139,7 +139,7 @@ func (a *app) benchCompare() *cobra.Command {
 		Long: `Compare runs every workload on this stack, on kernel TCP as it is and with XDP
 attached, on AF_XDP without TCP and, with the program of bench/peers, on gVisor's netstack,
 run by run by turns, and prints tables and a verdict for each of the project's bars. It
-takes about five minutes.`,
+takes about six minutes.`,
 		Example: `  sudo millrace bench compare --html all.html
   sudo millrace bench compare --only pipe,idle`,
 		Args: arguments(0, ""),
