@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/millrace-tcp/millrace/dataplane"
+	"github.com/millrace-tcp/millrace/internal/alarm"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
 )
@@ -52,6 +53,7 @@ type worker struct {
 	mu     sync.Mutex
 	woke   bool          // this step opened a gate
 	closed bool          // the engine is
+	alarm  *alarm.Alarm  // wakes the worker in time; nil: not needed so far
 	until  mono.Time     // the worker sleeps no longer; 0 is that it is awake, or about to be
 	helped bool          // somebody has stepped since the worker fell asleep
 	nap    time.Duration // how long it sleeps while it is helped
@@ -93,6 +95,9 @@ func (w *worker) run() {
 		worked = clock()
 	}
 	w.e.Close(clock())
+	if w.alarm != nil {
+		_ = w.alarm.Close()
+	}
 	w.closed = true
 	w.mu.Unlock()
 	w.endLead()
@@ -132,10 +137,31 @@ func (w *worker) yield() {
 	}
 }
 
+// alarmBelow is how near a deadline is, usually the pacer's, for which Go's timers are not
+// good enough: they are late by up to a millisecond where nothing else runs. Without the alarm
+// a connection that is paced at 100 Mbit/s reached 75 % of that over a pipe.
+const alarmBelow = 2 * time.Millisecond
+
+// wakeIn sees to it that the worker wakes when d has passed. Where there is no alarm the port's
+// own limit of the wait must do.
+func (w *worker) wakeIn(d time.Duration) {
+	if w.alarm == nil {
+		var err error
+		if w.alarm, err = alarm.New(w.port.Wake); err != nil {
+			w.alarm = nil
+			return
+		}
+	}
+	_ = w.alarm.Set(d)
+}
+
 // sleep waits for the deadline of the engine, or for something to happen before.
 func (w *worker) sleep(now mono.Time) error {
 	d := time.Duration(-1)
 	w.until = w.e.Deadline()
+	if soon := w.until.Sub(now); soon > 0 && soon < alarmBelow {
+		w.wakeIn(soon)
+	}
 	if w.helped {
 		w.helped = false
 		w.until = min(w.until, now.Add(w.nap))
