@@ -152,6 +152,27 @@ func TestPageInBrowser(t *testing.T) {
 	}
 }
 
+// A pointer above a plot shows the values there, read back from the drawing: at 0.4 s of two, cwnd is
+// that of the fortieth entry, 51 segments.
+func TestPageShowsValues(t *testing.T) {
+	name, text := writePage(t, samplePage())
+	text += `<script>{
+		const svg = document.querySelectorAll("svg")[1], box = svg.getBoundingClientRect();
+		const x = box.left + (64 + 820 * 0.2001) / 900 * box.width; // of the plot's 820 units, from 64 on
+		svg.dispatchEvent(new PointerEvent("pointermove", {clientX: x, clientY: box.top + 50}));
+	}</script>`
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, tip, _ := strings.Cut(browse(t, name, "--dump-dom"), `<output id="tip"`)
+	tip, _, _ = strings.Cut(tip, "</output>")
+	for _, want := range []string{"<b>0.40 s</b>", "<i>cwnd</i>51.0 segments", "<i>in flight</i>45."} {
+		if !strings.Contains(tip, want) {
+			t.Errorf("no %q in %q", want, tip)
+		}
+	}
+}
+
 // Light and dark, the page is drawn: background, text and each flow's color are there.
 func TestPageScreenshots(t *testing.T) {
 	name, _ := writePage(t, samplePage())
