@@ -49,6 +49,7 @@ type worker struct {
 	spin     time.Duration
 	leadSpin time.Duration
 	stop     atomic.Bool
+	rounds   uint // of spinning
 
 	mu     sync.Mutex
 	woke   bool          // this step opened a gate
@@ -85,7 +86,7 @@ func (w *worker) run() {
 			w.yield()
 			continue
 		}
-		if now.Sub(worked) < w.spin && w.look(now, worked.Add(w.spin)) {
+		if w.spins() && now.Sub(worked) < w.spin && w.look(worked.Add(w.spin)) {
 			continue
 		}
 		if w.sleep(now) != nil {
@@ -103,18 +104,20 @@ func (w *worker) run() {
 	w.endLead()
 }
 
-// look spins until a time, and says whether to step again. Where readers take the lead they
-// spin, and better the worker sleeps than that it is in their way.
-func (w *worker) look(now, until mono.Time) bool {
+// spins says whether the worker is to spin before it sleeps. Where readers take the lead they
+// do, and better the worker sleeps than that it is in their way.
+func (w *worker) spins() bool {
+	return w.spin == SpinForever || w.spin > 0 && (w.shared == nil || !w.helped || w.leader.skip.Load() > 0)
+}
+
+// look spins until a time, and says whether to step again.
+func (w *worker) look(until mono.Time) bool {
 	if w.shared == nil {
-		for rounds := 1; rounds%yieldEvery != 0; rounds++ {
-			runtime.Gosched()
+		if w.rounds++; w.rounds%yieldEvery == 0 {
+			yieldThread()
 		}
-		yieldThread()
+		runtime.Gosched()
 		return true
-	}
-	if w.helped && w.leader.skip.Load() == 0 {
-		return false
 	}
 	until = min(until, w.e.Deadline())
 	w.mu.Unlock()
@@ -132,7 +135,7 @@ func (w *worker) yield() {
 		return
 	}
 	w.woke = false
-	if w.shared == nil || w.shared.Pending() {
+	if w.shared == nil || w.spins() || w.shared.Pending() {
 		runtime.Gosched()
 	}
 }

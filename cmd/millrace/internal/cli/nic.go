@@ -54,7 +54,7 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 	f.StringVar(&n.cc, "cc", "", "congestion control `NAME`, or with options NAME?k=v&k=v, see millrace cc list (default "+catalog.Default+")")
 	f.Var(&n.mode, "mode", "how frames pass: auto|zerocopy|copy|generic; auto takes the best that works and says which")
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
-	f.Var(&n.spin, "spin", "how long an idle worker spins before it sleeps: a duration such as 50us, or inf (default 0s, as measured best)")
+	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers and 50us for readers, as measured best)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
 	f.StringVar(&n.trace, "trace", "", "record what happens to the windows of connections into `DIR`: tables, qlog, events for sim replay, and a page with plots")
 	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics (/metrics) and pprof (/debug/pprof/) on `ADDR` of the kernel's network")
