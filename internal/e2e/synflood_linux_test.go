@@ -33,8 +33,9 @@ const (
 	streamShare = 0.5
 	// streamShareCore is the part of its rate per core that will do in its place where what
 	// makes the flood takes cores from the server: on a machine of two that is nearly always
-	// so. The rest goes into some 50,000 cookies a second, of 2 to 4 µs each.
-	streamShareCore = 0.4
+	// so. The rest goes into some 100,000 cookies a second, of 2 µs each, most of that the
+	// kernel's for sending them.
+	streamShareCore = 0.5
 )
 
 // flooded is what a flood of SYNs did to a server.
