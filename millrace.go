@@ -109,6 +109,9 @@ type Info struct {
 	QueuesTotal int
 	// MTU is the largest IP packet that the stack sends or offers to receive.
 	MTU int
+	// FrameOctets is the memory of all queues' frames, and FramePages of what pages it is.
+	FrameOctets int
+	FramePages  string
 	// Notes are remarks on how it went, for people.
 	Notes []string
 }

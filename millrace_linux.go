@@ -148,6 +148,9 @@ func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
 		Aggregates:     n.prog.Mode() == loader.Generic,
 		ZeroCopyPieces: n.probe.ZeroCopySegsMax, ZeroCopyChecksum: n.probe.TXChecksum,
 	}
+	if node := n.probe.NUMANode; node >= 0 && node < 64 {
+		sc.NUMANodes = 1 << node
+	}
 	if n.prog.Mode() == loader.Native && !n.probe.Veth {
 		switch cfg.Mode {
 		case ModeAuto:
@@ -199,6 +202,9 @@ func (n *NIC) describe(nic string, mode Mode) {
 	}
 	for _, s := range n.socks {
 		n.info.ZeroCopy = append(n.info.ZeroCopy, s.ZeroCopy())
+		octets, pages := s.Memory()
+		n.info.FrameOctets += octets
+		n.info.FramePages = pages.String()
 		if s.Info().Pieces < 2 {
 			n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
 		}

@@ -31,6 +31,8 @@ type NICInfo struct {
 	Pieces bool
 	// TXChecksum says that the driver completes checksums of what AF_XDP sends in zero-copy mode.
 	TXChecksum bool
+	// NUMANode is where a device is, -1 where that is not told.
+	NUMANode int
 	// XDPProgram is the id of the program that is attached, 0 for none.
 	XDPProgram uint32
 }

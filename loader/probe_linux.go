@@ -4,6 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -40,6 +44,7 @@ func Probe(name string) (NICInfo, error) {
 		Carrier:  attrs.RawFlags&unix.IFF_LOWER_UP != 0,
 		RXQueues: attrs.NumRxQueues,
 		TXQueues: attrs.NumTxQueues,
+		NUMANode: numaNode(name),
 	}
 	if attrs.Xdp != nil && attrs.Xdp.Attached {
 		info.XDPProgram = attrs.Xdp.ProgId
@@ -50,6 +55,19 @@ func Probe(name string) (NICInfo, error) {
 		}
 	}
 	return info, nil
+}
+
+// numaNode reads where a device is. Virtual interfaces have none.
+func numaNode(name string) int {
+	b, err := os.ReadFile(filepath.Join("/sys/class/net", filepath.Base(name), "device/numa_node"))
+	if err != nil {
+		return -1
+	}
+	node, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return -1
+	}
+	return node
 }
 
 // unknown says whether an error means that the kernel or the driver has no answer.

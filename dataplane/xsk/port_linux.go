@@ -150,6 +150,11 @@ func (p *Port) FD() int { return p.sock.fd }
 // ZeroCopy says which mode the kernel granted.
 func (p *Port) ZeroCopy() bool { return p.sock.zeroCopy }
 
+// Memory says how many octets of frame memory the port has, and in what pages.
+func (p *Port) Memory() (octets int, pages Pages) {
+	return (p.cfg.RXFrames + p.cfg.TXFrames) * p.cfg.FrameSize, p.sock.memory.pages
+}
+
 // Info describes the port.
 func (p *Port) Info() dataplane.Info { return p.info }
 

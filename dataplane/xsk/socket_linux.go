@@ -30,7 +30,8 @@ type socket struct {
 	fill     addrRing
 	comp     addrRing
 	rx, tx   descRing
-	umem     []byte
+	memory   *memory
+	umem     []byte // its frames
 }
 
 // openSocket opens, sets up and binds a socket in the mode that flags ask for.
@@ -87,11 +88,10 @@ func pieces(cfg *Config, flags uint16) int {
 // allocate maps the frame memory and has the kernel make the rings.
 func (s *socket) allocate(cfg *Config) (err error) {
 	size := (cfg.RXFrames + cfg.TXFrames) * cfg.FrameSize
-	s.umem, err = unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
-	if err != nil {
-		return fmt.Errorf("mmap %d octets of frame memory: %w", size, err)
+	if s.memory, err = mapMemory(size, cfg.NUMANodes); err != nil {
+		return err
 	}
+	s.umem = s.memory.frames
 	if err = registerUMEM(s.fd, s.umem, cfg.FrameSize, metadataLen); err == nil {
 		s.headroom = txHeadroom
 	} else if errors.Is(err, unix.EINVAL) {
@@ -176,14 +176,8 @@ func (s *socket) close() {
 		_ = unix.Close(s.fd)
 		s.fd = -1
 	}
-	s.unmap()
-}
-
-func (s *socket) unmap() {
-	if s.umem != nil {
-		_ = unix.Munmap(s.umem)
-		s.umem = nil
-	}
+	s.memory.unmap()
+	s.umem = nil
 }
 
 // lookUp completes name and index of the interface, and says what is below.

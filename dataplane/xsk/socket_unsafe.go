@@ -31,6 +31,24 @@ func registerUMEM(fd int, mem []byte, chunk, metadata int) error {
 	return nil
 }
 
+// misaligned returns how far mem's first huge page begins behind mem.
+func misaligned(mem []byte) int {
+	// Safety: the address is only looked at.
+	return int(-uintptr(unsafe.Pointer(&mem[0])) & (hugePage - 1))
+}
+
+// preferNodes has the pages of mem taken from the NUMA nodes of a mask as long as these have any.
+func preferNodes(mem []byte, nodes uint64) error {
+	const preferred = 1 // MPOL_PREFERRED of linux/mempolicy.h
+	// Safety: mem is mapped memory, and nodes lives until the call returns; the kernel copies it.
+	_, _, errno := unix.Syscall6(unix.SYS_MBIND, uintptr(unsafe.Pointer(&mem[0])), uintptr(len(mem)),
+		preferred, uintptr(unsafe.Pointer(&nodes)), 64, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // mmapOffsets asks where in their mappings the rings keep what.
 func mmapOffsets(fd int) (unix.XDPMmapOffsets, error) {
 	var off unix.XDPMmapOffsets

@@ -37,6 +37,32 @@ func (m Mode) String() string {
 	return fmt.Sprintf("Mode(%d)", int(m))
 }
 
+// Pages says of what pages frame memory is made. Larger ones spare the translation of addresses,
+// ours and the kernel's; nothing else depends on it.
+type Pages int
+
+const (
+	// PagesSmall is the machine's own pages, of 4 KiB mostly.
+	PagesSmall Pages = iota
+	// PagesTransparent is small pages that the kernel was asked to make huge where it can.
+	PagesTransparent
+	// PagesHuge is pages of 2 MiB that the administrator has set aside (vm.nr_hugepages).
+	PagesHuge
+)
+
+// String names the pages for people.
+func (p Pages) String() string {
+	switch p {
+	case PagesSmall:
+		return "small pages"
+	case PagesTransparent:
+		return "transparent huge pages"
+	case PagesHuge:
+		return "huge pages of 2 MiB"
+	}
+	return fmt.Sprintf("Pages(%d)", int(p))
+}
+
 // Limits of a Config.
 const (
 	chunkSmall = 2048
@@ -95,6 +121,9 @@ type Config struct {
 	BusyPoll bool
 	// BusyPollBudget is the most frames of one such call. Default 64.
 	BusyPollBudget int
+	// NUMANodes is a mask of the nodes that frame memory is best taken from: those of the NIC.
+	// Default 0: any.
+	NUMANodes uint64
 	// LinkLocal is passed on in Info. Set it for a veth pair only.
 	LinkLocal bool
 }

@@ -34,6 +34,7 @@ func (*Port) Info() dataplane.Info        { return dataplane.Info{} }
 func (*Port) Stats() dataplane.Stats      { return dataplane.Stats{} }
 func (*Port) KernelStats() KernelStats    { return KernelStats{} }
 func (*Port) Close() error                { return errors.ErrUnsupported }
+func (*Port) Memory() (int, Pages)        { return 0, PagesSmall }
 func (*Port) FD() int                     { return -1 }
 func (*Port) ZeroCopy() bool              { return false }
 func (*Port) Err() error                  { return errors.ErrUnsupported }

@@ -58,8 +58,9 @@ func (a *app) ss(ctx context.Context, dir string, pid int, asJSON bool) error {
 func printInstance(w io.Writer, i inspect.Instance) {
 	fmt.Fprintf(w, "%s on %s (%s): XDP %s, AF_XDP %s, %d queues, MTU %d; pid %d\n", startedAs(i), i.NIC.Name, i.NIC.Driver,
 		i.NIC.Attached, copies(i.NIC.ZeroCopy), i.NIC.Queues, i.NIC.MTU, i.PID)
-	fmt.Fprintf(w, "%d connections, %d half open, %d in TIME-WAIT, %d listeners, %d KiB of buffers\n",
-		len(i.Connections), i.HalfOpen, i.TimeWaits, i.Listeners, i.BufferOctets>>10)
+	fmt.Fprintf(w, "%d connections, %d half open, %d in TIME-WAIT, %d listeners, %d KiB of buffers, %d KiB of frames in %s\n",
+		len(i.Connections), i.HalfOpen, i.TimeWaits, i.Listeners, i.BufferOctets>>10,
+		i.NIC.FrameOctets>>10, i.NIC.FramePages)
 	for _, c := range i.Connections {
 		fmt.Fprintf(w, "%-12s %7d %7d  %s  %s\n\t%s\n", c.State, c.RecvQueue, c.SendQueue, c.Local, c.Remote, details(c))
 	}

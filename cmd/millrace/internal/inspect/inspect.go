@@ -29,13 +29,16 @@ type Instance struct {
 
 // NIC is the interface that an instance serves, and how.
 type NIC struct {
-	Name     string   `json:"name"`
-	Driver   string   `json:"driver"`
-	Attached string   `json:"xdp"` // native or generic
-	ZeroCopy []bool   `json:"zerocopy"`
-	Queues   int      `json:"queues"`
-	MTU      int      `json:"mtu"`
-	Notes    []string `json:"notes"`
+	Name     string `json:"name"`
+	Driver   string `json:"driver"`
+	Attached string `json:"xdp"` // native or generic
+	ZeroCopy []bool `json:"zerocopy"`
+	Queues   int    `json:"queues"`
+	MTU      int    `json:"mtu"`
+	// FrameOctets is the memory of the queues' frames, FramePages of what pages it is.
+	FrameOctets int      `json:"frame_bytes"`
+	FramePages  string   `json:"frame_pages"`
+	Notes       []string `json:"notes"`
 }
 
 // Connection is one of its connections: struct tcp_info of Linux under the names that

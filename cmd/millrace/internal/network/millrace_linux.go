@@ -100,7 +100,8 @@ func (n *nic) Instance() inspect.Instance {
 	i := inspect.Instance{
 		NIC: inspect.NIC{
 			Name: info.Name, Driver: info.Driver, Attached: info.Attached,
-			ZeroCopy: info.ZeroCopy, Queues: len(info.ZeroCopy), MTU: info.MTU, Notes: append([]string{}, info.Notes...),
+			ZeroCopy: info.ZeroCopy, Queues: len(info.ZeroCopy), MTU: info.MTU,
+			FrameOctets: info.FrameOctets, FramePages: info.FramePages, Notes: append([]string{}, info.Notes...),
 		},
 		BufferOctets: n.BufferOctets(),
 		Connections:  []inspect.Connection{},
