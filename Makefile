@@ -50,6 +50,16 @@ root: ## run the packages with root tests, and fail where one would skip
 	@.ci/install test
 	MILLRACE_REQUIRE_ROOT=1 $(GO) test -count=1 -p 1 -timeout 20m $(ROOTPKGS)
 
+.PHONY: zc-lab
+zc-lab: ## run the zero-copy tests on emulated NICs whose drivers have it (apt, QEMU; minutes)
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) test -c -o bin/xsk.test ./dataplane/xsk
+	@for nic in virtio igb; do \
+		echo "== $$nic"; \
+		MILLRACE_REQUIRE_ROOT=1 MILLRACE_XSK_TEST_NICS='eth0 eth1' .ci/zc-lab $$nic bin/xsk.test \
+			-test.v -test.timeout 4m -test.run '^TestZeroCopy' || exit 1; \
+	done
+
 .PHONY: race
 race: ## run the tests of what has goroutines under the race detector
 	@.ci/install race
