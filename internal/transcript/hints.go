@@ -32,8 +32,8 @@ var setting = regexp.MustCompile(`(?:net[./]ipv4[./])?(tcp_[a-z_0-9]+|mtu)[= ]("
 // readHints reads the commands that stand before the first connection: settings do not
 // change while a script runs.
 func readHints(s *pktdrill.Script) hints {
-	// Linux does not search either unless told to.
-	h := hints{tcp: tcp.Config{NoPathSearch: true}, recv: [2]int{540_000 / 2, 15 << 20}, send: [2]int{256 << 10, 4 << 20}, mtu: 1500}
+	// As Linux does unless told otherwise: CUBIC, and no search for black holes.
+	h := hints{tcp: tcp.Config{NoPathSearch: true}, congestion: "cubic", recv: [2]int{540_000 / 2, 15 << 20}, send: [2]int{256 << 10, 4 << 20}, mtu: 1500}
 	if v, ok := s.Option("mtu"); ok {
 		h.mtu = atoi(v, h.mtu)
 	}
