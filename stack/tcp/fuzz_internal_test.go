@@ -27,7 +27,7 @@ func FuzzReassembly(f *testing.F) {
 				break
 			}
 			if at > next {
-				if !r.add(seq.Range{Start: base.Add(at), End: base.Add(at + n)}) {
+				if !r.add(seq.Range{Start: base.Add(at), End: base.Add(at + n)}, rangesMax) {
 					continue
 				}
 				fill(have[at : at+n])

@@ -18,14 +18,21 @@ type reassembly struct {
 	hasDuplicate bool
 }
 
-// rangesMax bounds the memory and the work of an attacker's holes: 256 ranges are 2 KiB, and
-// finding a place among them is 8 steps. Loss on a long path makes a few dozen.
-const rangesMax = 256
+// rangesMax bounds the memory and the work of an attacker's holes: 4096 ranges are 32 KiB, and
+// to find a place among them and make room is a microsecond. A slow start that ends in loss on
+// a path of 100 Mbit/s and 100 ms leaves 1100, one of 1 Gbit/s several thousand.
+//
+// rangesTight holds while memory is short: the ranges are not the pool's, and 2 KiB of them
+// are less than the chunk that the octets between the holes take.
+const (
+	rangesMax   = 4096
+	rangesTight = 256
+)
 
 func (r *reassembly) count() int { return len(r.ranges) }
 
-// add takes note of x, which lies beyond RCV.NXT. It says no when there is no room.
-func (r *reassembly) add(x seq.Range) bool {
+// add takes note of x, which lies beyond RCV.NXT. It says no when there are most ranges.
+func (r *reassembly) add(x seq.Range, most int) bool {
 	i := r.find(x.Start)
 	j := i
 	for j < len(r.ranges) && r.ranges[j].Start.LessEq(x.End) {
@@ -37,7 +44,7 @@ func (r *reassembly) add(x seq.Range) bool {
 	case j > i:
 		r.ranges[i] = x
 		r.ranges = append(r.ranges[:i+1], r.ranges[j:]...)
-	case len(r.ranges) == rangesMax:
+	case len(r.ranges) >= most:
 		return false
 	default:
 		r.ranges = append(r.ranges, seq.Range{})
@@ -46,6 +53,14 @@ func (r *reassembly) add(x seq.Range) bool {
 	}
 	r.note(x)
 	return true
+}
+
+// rangesRoom is how many ranges may be remembered at present.
+func (c *Conn) rangesRoom() int {
+	if c.p.Recv.MayGrow() {
+		return rangesMax
+	}
+	return rangesTight
 }
 
 // find returns the index of the first range that ends at s or after.

@@ -81,7 +81,7 @@ func (c *Conn) takeAhead(now mono.Time, seg *wire.Segment) {
 		return
 	}
 	c.noteDuplicateAhead(r)
-	if !c.rcv.holes.add(r) {
+	if !c.rcv.holes.add(r, c.rangesRoom()) {
 		// Too many holes: as if it had been lost on the way.
 		c.p.Stats.TCPOFODrop++
 		c.oweDuplicate(now)
