@@ -1,7 +1,6 @@
 package xsk_test
 
 import (
-	"encoding/binary"
 	"net"
 	"os"
 	"strings"
@@ -72,7 +71,7 @@ func TestZeroCopyPort(t *testing.T) {
 	})
 }
 
-// awaitWay sends frames of no number until one comes: a driver may restart the queue when a socket
+// awaitWay sends stray frames until one comes: a driver may restart the queue when a socket
 // is bound, and lose without a counter what comes meanwhile.
 func awaitWay(t *testing.T, from, to *xsk.Port) {
 	t.Helper()
@@ -80,8 +79,7 @@ func awaitWay(t *testing.T, from, to *xsk.Port) {
 	send := func() {
 		if from.Alloc(batch[:1]) == 1 {
 			batch[0].Data = batch[0].Data[:60]
-			number(batch[0].Data, 0)
-			binary.BigEndian.PutUint16(batch[0].Data[12:], etherTypeIPv4) // not a frame of the contract's tests
+			number(batch[0].Data, dataplanetest.Stray)
 			from.Send(batch[:1])
 		}
 		from.Flush()
