@@ -141,6 +141,11 @@ func (c *Conn) Write(b []byte) (int, error) {
 func (c *Conn) write(b []byte) (int, error) {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
+	return c.writeAll(b)
+}
+
+// writeAll writes all of b. The caller holds wr.mu.
+func (c *Conn) writeAll(b []byte) (int, error) {
 	written := 0
 	for {
 		if c.wr.expired() && !c.sock.Closed() {

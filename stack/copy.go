@@ -1,33 +1,145 @@
 package stack
 
 import (
+	"bytes"
 	"io"
-	"sync"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/millrace-tcp/millrace/stack/queue"
+	"github.com/millrace-tcp/millrace/stack/socket"
 )
 
-// copyBuffer is the unit of ReadFrom and WriteTo: eight chunks of a queue.
-const copyBuffer = 64 << 10
+// burst is how much ReadFrom and WriteBuffers append at the most before the worker hears of it,
+// where nothing keeps them waiting, and WriteTo lends at once: eight chunks, 45 segments.
+const burst = burstChunks * queue.ChunkSize
 
-type copyBuf [copyBuffer]byte
+const burstChunks = 8
 
-// copyBufs are lent to ReadFrom and WriteTo, so that a proxy with many connections holds no
-// buffer for those that are idle in between.
-var copyBufs = sync.Pool{New: func() any { return new(copyBuf) }}
-
-// ReadFrom writes all that r has. It implements io.ReaderFrom.
+// ReadFrom writes all that r has, which reads straight into the send queue. It implements
+// io.ReaderFrom. While r waits it holds one chunk of the queue, and other writes may be made.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	buf := copyBufs.Get().(*copyBuf)
-	defer copyBufs.Put(buf)
-	return io.CopyBuffer(writerOnly{c}, readerOnly{r}, buf[:])
+	if b, ok := r.(*net.Buffers); ok {
+		return c.WriteBuffers(b)
+	}
+	total, silent, local := int64(0), 0, readsLocally(r)
+	for {
+		space, err := c.reserveFor(silent)
+		if err != nil {
+			return total, c.opError("write", err)
+		}
+		n, rerr := r.Read(space.Bytes())
+		silent += n
+		// Of a reader that may wait for somebody who waits for us nothing is held back.
+		tell := !local || silent >= burst || rerr != nil
+		m, err := c.commitFrom(&space, n, tell)
+		total += int64(m)
+		if tell {
+			silent = 0
+		}
+		switch {
+		case err != nil:
+			return total, c.opError("write", err)
+		case rerr == io.EOF:
+			return total, nil
+		case rerr != nil:
+			return total, rerr
+		}
+	}
 }
 
-// WriteTo writes all that the peer sends to w. It implements io.WriterTo. No buffer is held
-// while nothing comes.
+// readsLocally says that r never waits for a peer: a file, or memory.
+func readsLocally(r io.Reader) bool {
+	switch r := r.(type) {
+	case *io.LimitedReader:
+		return readsLocally(r.R)
+	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
+		return true
+	case *os.File:
+		info, err := r.Stat()
+		return err == nil && info.Mode().IsRegular()
+	}
+	return false
+}
+
+// reserveFor reserves a chunk, and tells the worker of silent octets if it has to wait.
+func (c *Conn) reserveFor(silent int) (queue.Reservation, error) {
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	if silent > 0 && c.c.Send().Space() == 0 {
+		c.c.PostWrite()
+	}
+	return c.reserve(queue.ChunkSize)
+}
+
+func (c *Conn) commitFrom(r *queue.Reservation, n int, tell bool) (int, error) {
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	n, err := c.commit(r, n)
+	if tell {
+		c.c.PostWrite()
+	}
+	return n, err
+}
+
+// WriteBuffers writes all of b, as one Write of their whole would, and takes from b what was
+// written. It is what net.Buffers.WriteTo, which writes one by one, is for connections of
+// package net; so is ReadFrom of a *net.Buffers.
+func (c *Conn) WriteBuffers(b *net.Buffers) (int64, error) {
+	c.wr.mu.Lock()
+	defer c.wr.mu.Unlock()
+	total, silent := int64(0), 0
+	for len(*b) > 0 {
+		n, err := c.appendSome((*b)[0], &silent)
+		total += int64(n)
+		(*b)[0] = (*b)[0][n:]
+		if err != nil {
+			return total, c.opError("write", err)
+		}
+		if len((*b)[0]) == 0 {
+			(*b)[0] = nil
+			*b = (*b)[1:]
+		}
+	}
+	c.c.PostWrite()
+	return total, nil
+}
+
+// appendSome appends what there is room for; silent is what the worker has not heard of. If
+// there is no room it waits. The caller holds wr.mu.
+func (c *Conn) appendSome(b []byte, silent *int) (int, error) {
+	if c.wr.expired() && !c.sock.Closed() {
+		c.c.PostWrite()
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, errno := c.sock.Append(b[:min(len(b), burst)])
+	c.wrote.Store(true)
+	*silent += n
+	if *silent >= burst || errno != socket.OK {
+		c.c.PostWrite()
+		*silent = 0
+	}
+	switch errno {
+	case socket.OK:
+		return n, nil
+	case syscall.EAGAIN:
+		c.wr.wait(c.writable)
+		return n, nil
+	}
+	return n, c.errnoError("write", errno)
+}
+
+// WriteTo writes all that the peer sends to w, straight out of the receive queue. It
+// implements io.WriterTo. A w of package net, or of this one, gets what has arrived by one
+// writev, and others piece by piece. No buffer is held while nothing comes.
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	total := int64(0)
+	var views views
 	for {
-		n, err := c.writeSome(w)
-		total += int64(n)
+		n, err := c.writeSome(w, &views)
+		total += n
 		switch {
 		case err == io.EOF:
 			return total, nil
@@ -37,36 +149,66 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// writeSome waits for data and hands as much of it to w as a buffer holds.
-func (c *Conn) writeSome(w io.Writer) (int, error) {
-	if err := c.awaitReadable(); err != nil {
+// views is what WriteTo has been lent.
+type views struct {
+	leases [burstChunks]queue.Lease
+	n      int
+	room   [burstChunks][]byte
+	bufs   net.Buffers // of room
+}
+
+// writeSome waits for data and has w take as much of it as a burst.
+func (c *Conn) writeSome(w io.Writer, v *views) (int64, error) {
+	size, err := c.lendSome(v)
+	if err != nil {
+		if err != io.EOF {
+			err = c.opError("read", err)
+		}
 		return 0, err
 	}
-	buf := copyBufs.Get().(*copyBuf)
-	defer copyBufs.Put(buf)
-	n, err := c.Read(buf[:])
-	if n == 0 {
-		return 0, err
+	defer c.releaseAll(v)
+	var n int64
+	if to, ok := w.(*Conn); ok {
+		n, err = to.WriteBuffers(&v.bufs)
+	} else {
+		n, err = v.bufs.WriteTo(w)
 	}
-	m, err := w.Write(buf[:n])
-	if err == nil && m < n {
+	if err == nil && n < int64(size) {
 		err = io.ErrShortWrite
 	}
-	return m, err
+	return n, err
 }
 
-// awaitReadable returns when a Read would not wait, unless another one comes before.
-func (c *Conn) awaitReadable() error {
+// lendSome waits for the first lease, and takes those that come without waiting.
+func (c *Conn) lendSome(v *views) (size int, err error) {
+	l, err := c.lend(queue.ChunkSize)
+	if err != nil {
+		return 0, err
+	}
 	c.rd.mu.Lock()
 	defer c.rd.mu.Unlock()
-	for !c.readable() {
-		c.awaitData()
+	v.n = 0
+	for l.Bytes() != nil {
+		size += len(l.Bytes())
+		v.leases[v.n], v.room[v.n] = l, l.Bytes()
+		v.n++
+		if v.n == burstChunks {
+			break
+		}
+		l, _ = c.sock.Lend(queue.ChunkSize) // an errno comes again, alone
 	}
-	return nil
+	v.bufs = v.room[:v.n]
+	return size, nil
 }
 
-// writerOnly and readerOnly hide the methods that io.CopyBuffer would prefer to its buffer.
-type (
-	writerOnly struct{ io.Writer }
-	readerOnly struct{ io.Reader }
-)
+// releaseAll ends the leases of v, and tells the peer once what room there is.
+func (c *Conn) releaseAll(v *views) {
+	due := false
+	for i := range v.n {
+		due = v.leases[i].Release() || due
+	}
+	clear(v.room[:])
+	if due {
+		c.c.PostRead()
+	}
+}

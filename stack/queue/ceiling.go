@@ -97,7 +97,7 @@ func (q *Recv) MayGrow() bool { return q.row.pool.Level() == Plenty }
 // Refuses says that n more bytes in order are more than memory allows, though the peer was
 // offered room for them: they are to be dropped as if the path had lost them.
 func (q *Recv) Refuses(n int) bool {
-	return q.row.pool.Level() == Full && q.Len()+n > FloorOctets
+	return q.row.pool.Level() == Full && int(q.end.Load()-q.taken.Load())+n > FloorOctets
 }
 
 // RefusesAhead says that memory allows no bytes out of order.
@@ -112,11 +112,8 @@ func (q *Recv) Prune() {
 		return
 	}
 	q.high = end
-	if end == q.read.Load() {
-		q.row.dropAll()
-		return
-	}
 	q.row.dropFrom(end)
+	q.drop()
 }
 
 // dropFrom gives back the chunks that lie wholly at off or after.

@@ -26,6 +26,10 @@ type Pool struct {
 	charged atomic.Int64 // octets besides chunks
 	max     atomic.Int64 // octets; 0 is no ceiling
 
+	leases      atomic.Int64 // see LeaseStats
+	leaseCopies atomic.Uint64
+	moved       atomic.Uint64
+
 	_     [64]byte // level changes seldom and is read often
 	level atomic.Uint32
 }
@@ -81,6 +85,11 @@ func (r *row) at(off uint64) *chunk {
 		*slot = r.pool.get()
 	}
 	return *slot
+}
+
+// replace puts c in the place of the chunk that holds offset off.
+func (r *row) replace(off uint64, c *chunk) {
+	r.ring[(r.head+int(off/ChunkSize-r.first))&(len(r.ring)-1)] = c
 }
 
 // push lengthens the row by an empty entry.

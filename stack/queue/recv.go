@@ -7,15 +7,16 @@ import (
 
 // Recv is the bytes that came from the peer and the application has not read. The worker
 // puts them at their final place by WriteAt, in any order, and publishes the part without
-// holes by Advance; the application takes them by Read.
+// holes by Advance; the application takes them by Read, or has them lent by Lend.
 type Recv struct {
-	mu      sync.Mutex
-	row     row
-	high    uint64 // bytes before it may have been written
-	copying bool   // Read is copying out of the first chunk
-	shut    bool
+	mu   sync.Mutex
+	row  row
+	high uint64 // bytes before it may have been written
+	shut bool
+	lent *loans // nil until the first lease, and again when many have ended
 
-	read  atomic.Uint64 // bytes before it were read
+	read  atomic.Uint64 // bytes before it were read, or lent
+	taken atomic.Uint64 // bytes that were read, or released: what the window goes by
 	end   atomic.Uint64 // bytes before it can be read
 	edge  atomic.Uint64 // bytes before it were offered to the peer: the right edge of its window
 	limit atomic.Int64
@@ -30,8 +31,9 @@ func (q *Recv) Init(pool *Pool, limit int) {
 // Len returns how many bytes can be read. Safe for concurrent use.
 func (q *Recv) Len() int { return int(q.end.Load() - q.read.Load()) }
 
-// Taken returns the offset behind the last byte read. Safe for concurrent use.
-func (q *Recv) Taken() uint64 { return q.read.Load() }
+// Taken returns how many bytes were read, and released if they were lent. Safe for concurrent
+// use.
+func (q *Recv) Taken() uint64 { return q.taken.Load() }
 
 // End returns the offset behind the last byte that can be read. Safe for concurrent use.
 func (q *Recv) End() uint64 { return q.end.Load() }
@@ -59,7 +61,7 @@ func (q *Recv) UpdateDue() bool {
 	if 2*left > limit {
 		return false
 	}
-	room := limit - int64(end-q.read.Load())
+	room := limit - int64(end-q.taken.Load())
 	return room > 0 && room >= 2*left
 }
 
@@ -108,27 +110,25 @@ func (q *Recv) Read(p []byte) int {
 			break
 		}
 		c := q.row.at(read)
-		q.copying = true
 		q.mu.Unlock()
 
 		copy(p[n:], c[in:in+m])
 		n += int(m)
-		q.taken(read + m)
+		q.advanceRead(m)
 	}
 	return n
 }
 
-// taken records that the bytes before off were read, and gives back what is empty.
-func (q *Recv) taken(off uint64) {
+// advanceRead records that m bytes more were read, and gives back what is empty.
+func (q *Recv) advanceRead(m uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.copying = false
-	q.read.Store(off)
-	if off == q.high {
-		q.row.dropAll()
+	if q.shut {
 		return
 	}
-	q.row.dropTo(off)
+	q.read.Add(m)
+	q.taken.Add(m)
+	q.drop()
 }
 
 // Shut drops everything: nobody will read. Later writes are dropped. Safe for concurrent
@@ -138,6 +138,8 @@ func (q *Recv) Shut() {
 	defer q.mu.Unlock()
 	q.shut = true
 	q.read.Store(q.end.Load())
+	q.taken.Store(q.end.Load())
+	q.shutLent()
 	// The worker or the reader may be copying at this moment.
 	q.row.abandon()
 }

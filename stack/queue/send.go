@@ -14,6 +14,9 @@ type Send struct {
 	filling bool // Write is copying into the last chunk
 	shut    bool
 
+	reserved bool   // a Reservation is filling the last chunk
+	serial   uint32 // of the last Reservation
+
 	una   atomic.Uint64 // bytes before it are acknowledged
 	end   atomic.Uint64 // bytes before it are written
 	limit atomic.Int64
@@ -49,6 +52,7 @@ func (q *Send) Write(p []byte) int {
 	written := 0
 	for written < len(p) {
 		q.mu.Lock()
+		q.overtake()
 		end := q.end.Load()
 		in := int(end % ChunkSize)
 		n := min(len(p)-written, ChunkSize-in, q.Space())
@@ -97,7 +101,7 @@ func (q *Send) Release(off uint64) {
 	end := q.end.Load()
 	off = min(off, end)
 	q.una.Store(off)
-	if off == end && !q.filling {
+	if off == end && !q.inUse() {
 		q.row.dropAll()
 		return
 	}
@@ -111,9 +115,12 @@ func (q *Send) Shut() {
 	defer q.mu.Unlock()
 	q.shut = true
 	q.una.Store(q.end.Load())
-	if q.filling {
+	if q.inUse() {
 		q.row.abandon()
 		return
 	}
 	q.row.dropAll()
 }
+
+// inUse says that the application is filling the last chunk. The caller holds mu.
+func (q *Send) inUse() bool { return q.filling || q.reserved }

@@ -10,14 +10,15 @@ import (
 	"syscall"
 
 	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/queue"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 )
 
 // OK is the errno of a call that succeeded.
 const OK syscall.Errno = 0
 
-// Stream is the socket's side of one connection. Read is for one goroutine at a time, and
-// so is Write; the rest is safe for concurrent use.
+// Stream is the socket's side of one connection. Read and Lend are for one goroutine at a time,
+// and so are Write, Append, Reserve and Commit; the rest is safe for concurrent use.
 type Stream struct {
 	c *engine.Conn
 	// KeepError has every call say why the connection broke, not the first one alone. It is
@@ -51,38 +52,98 @@ func (s *Stream) Read(b []byte) (int, syscall.Errno) {
 		}
 		return n, OK
 	}
-	switch {
-	case len(b) == 0, status.PeerFinished(), s.readShut.Load():
+	if len(b) == 0 {
 		return 0, OK
-	case status.Gone():
-		return 0, s.TakeError()
 	}
-	return 0, syscall.EAGAIN
+	return 0, s.nothing(status)
+}
+
+// Lend is Read without a copy: an empty lease without an errno is the end.
+func (s *Stream) Lend(most int) (queue.Lease, syscall.Errno) {
+	if s.closed.Load() {
+		return queue.Lease{}, syscall.EBADF
+	}
+	status := s.c.Status()
+	if l := s.c.Recv().Lend(most); l.Bytes() != nil {
+		return l, OK
+	}
+	return queue.Lease{}, s.nothing(status)
+}
+
+// nothing says what it means that there is nothing to read, at a status that is older.
+func (s *Stream) nothing(status engine.Status) syscall.Errno {
+	switch {
+	case status.PeerFinished(), s.readShut.Load():
+		return OK
+	case status.Gone():
+		return s.TakeError()
+	}
+	return syscall.EAGAIN
 }
 
 // Write appends as much of b as there is room for. EAGAIN is that there is none, or that
 // the handshake is not done.
 func (s *Stream) Write(b []byte) (int, syscall.Errno) {
-	status := s.c.Status()
-	switch {
-	case s.closed.Load():
-		return 0, syscall.EBADF
-	case status.Gone(), s.writeShut.Load():
-		if err := s.TakeError(); err != OK {
-			return 0, err
-		}
-		return 0, syscall.EPIPE
-	case !status.Open():
-		return 0, syscall.EAGAIN
-	}
-	n := s.c.Send().Write(b)
+	n, err := s.Append(b)
 	if n > 0 {
 		s.c.PostWrite()
 	}
+	return n, err
+}
+
+// Append is Write, but the worker does not hear of it: the caller has to call PostWrite of the
+// connection before it waits for anything.
+func (s *Stream) Append(b []byte) (int, syscall.Errno) {
+	if err := s.unwritable(); err != OK {
+		return 0, err
+	}
+	n := s.c.Send().Write(b)
 	if n == 0 && len(b) > 0 {
 		return 0, syscall.EAGAIN
 	}
 	return n, OK
+}
+
+// Reserve lends space to be filled in place, at most n octets. The errnos are those of Write.
+func (s *Stream) Reserve(n int) (queue.Reservation, syscall.Errno) {
+	if err := s.unwritable(); err != OK {
+		return queue.Reservation{}, err
+	}
+	r := s.c.Send().Reserve(n)
+	if r.Bytes() == nil && n > 0 {
+		return r, syscall.EAGAIN
+	}
+	return r, OK
+}
+
+// Commit appends the first n octets of r, and returns how many: it may be fewer, as with
+// Append, where another write came before.
+func (s *Stream) Commit(r *queue.Reservation, n int) (int, syscall.Errno) {
+	if err := s.unwritable(); err != OK {
+		r.Commit(0)
+		return 0, err
+	}
+	if r.Commit(n) {
+		return n, OK
+	}
+	return s.Append(r.Bytes()[:n])
+}
+
+// unwritable says why nothing can be written whatever the room, or OK.
+func (s *Stream) unwritable() syscall.Errno {
+	status := s.c.Status()
+	switch {
+	case s.closed.Load():
+		return syscall.EBADF
+	case status.Gone(), s.writeShut.Load():
+		if err := s.TakeError(); err != OK {
+			return err
+		}
+		return syscall.EPIPE
+	case !status.Open():
+		return syscall.EAGAIN
+	}
+	return OK
 }
 
 // Shutdown ends one direction, or both. The other end of a connection that is being made is

@@ -1,0 +1,191 @@
+package queue
+
+// Lease is bytes of a Recv lent to a reader, where they lie, until Release. It is a value with
+// one owner: copies of it must not be released. Neither a later Read nor Shut touches the bytes.
+type Lease struct {
+	q *Recv
+	b []byte
+	c *chunk // that holds b; nil is that b is a copy
+}
+
+// Bytes returns the bytes, which are not to be changed; nil after Release.
+func (l *Lease) Bytes() []byte { return l.b }
+
+// lent is a chunk with leases in it. In the row it stays for what comes behind; out of it the
+// last release gives it back.
+type lent struct {
+	c      *chunk
+	no     uint64 // chunk number
+	leases int
+	out    bool // of the row: all of it was read
+	dead   bool // taken from a row that was shut: the worker may still be copying into it
+}
+
+// Lend takes up to most bytes as Read does, without copying them; an empty lease is that there
+// are none. They end with their chunk at the latest. The peer may send more for them when they
+// are released, not before, so that who holds leases holds no more than the queue's limit.
+//
+// Where memory is short the bytes are copied and the chunk is given back: a few bytes that
+// somebody keeps would hold ChunkSize. The copy counts against the ceiling just as well. For
+// the application only, as Read.
+func (q *Recv) Lend(most int) Lease {
+	read := q.read.Load()
+	in := read % ChunkSize
+	n := min(uint64(max(0, most)), ChunkSize-in, q.end.Load()-read)
+	if n == 0 {
+		return Lease{}
+	}
+	pool := q.row.pool
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.shut {
+		return Lease{}
+	}
+	c := q.row.at(read)
+	l := Lease{q: q, b: c[in : in+n : in+n], c: c}
+	if pool.Level() == Plenty {
+		q.noteLent(c, read/ChunkSize)
+	} else {
+		// Under the mutex, against the rule: nobody waits long for a copy of one chunk.
+		l.b, l.c = append([]byte(nil), l.b...), nil
+		pool.Charge(int64(n))
+		pool.leaseCopies.Add(1)
+	}
+	pool.leases.Add(1)
+	q.read.Store(read + n)
+	q.drop()
+	return l
+}
+
+// loans is the chunks of a Recv with leases in them, by number. nil is none.
+type loans struct{ list []lent }
+
+func (l *loans) none() bool { return l == nil || len(l.list) == 0 }
+
+// noteLent counts a lease of chunk c, number no. The caller holds mu.
+func (q *Recv) noteLent(c *chunk, no uint64) {
+	if q.lent == nil {
+		q.lent = new(loans)
+	}
+	all := q.lent.list
+	if last := len(all) - 1; last >= 0 && all[last].c == c {
+		all[last].leases++
+		return
+	}
+	q.lent.list = append(all, lent{c: c, no: no, leases: 1})
+}
+
+// Release ends the lease, by any goroutine; the bytes belong to the next one from then on. To
+// release an empty lease, or one that was released, does nothing. It says whether the queue
+// has room that the peer should hear of: see UpdateDue.
+func (l *Lease) Release() (updateDue bool) {
+	q, c, n := l.q, l.c, len(l.b)
+	*l = Lease{}
+	if q == nil {
+		return false
+	}
+	pool := q.row.pool
+	pool.leases.Add(-1)
+	if c == nil {
+		pool.Charge(int64(-n))
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c != nil {
+		q.unlend(c)
+	}
+	if q.shut {
+		return false
+	}
+	q.taken.Add(uint64(n))
+	if q.lent.none() {
+		q.drop()
+	}
+	return q.UpdateDue()
+}
+
+// unlend counts a lease of c less. The caller holds mu.
+func (q *Recv) unlend(c *chunk) {
+	for i := range q.lent.list {
+		if l := &q.lent.list[i]; l.c == c && l.leases > 0 {
+			if l.leases--; l.leases == 0 {
+				q.endLent(i)
+			}
+			return
+		}
+	}
+	panic("BUG: lease released twice")
+}
+
+// endLent gives back the chunk of an entry without leases. What lies in the row stays there.
+func (q *Recv) endLent(i int) {
+	all := q.lent.list
+	switch l := &all[i]; {
+	case l.dead:
+		q.row.pool.forget()
+	case l.out:
+		q.row.pool.put(l.c)
+	}
+	copy(all[i:], all[i+1:])
+	all[len(all)-1] = lent{}
+	q.lent.list = all[:len(all)-1]
+	if len(all) == 1 && cap(all) > lentIdleMax {
+		q.lent = nil
+	}
+}
+
+// lentIdleMax is the longest list that a queue without leases keeps.
+const lentIdleMax = 16
+
+// drop gives back the chunks that were read. Those that are lent leave the row all the same,
+// but for the last one if there is more to come in it: a peer that sends octet by octet would
+// have each held by a chunk of its own. The caller holds mu.
+func (q *Recv) drop() {
+	read := q.read.Load()
+	if read == q.high && q.lent.none() {
+		q.row.dropAll()
+		return
+	}
+	for q.row.n > 0 && (q.row.first+1)*ChunkSize <= read {
+		q.keepLent(q.row.first, false)
+		q.row.dropFirst()
+	}
+}
+
+// keepLent takes chunk number no out of the row if it is lent. The caller holds mu.
+func (q *Recv) keepLent(no uint64, dead bool) {
+	if q.lent.none() {
+		return
+	}
+	for i := range q.lent.list {
+		if l := &q.lent.list[i]; l.no == no && !l.out {
+			l.out, l.dead = true, dead
+			q.row.ring[(q.row.head+int(no-q.row.first))&(len(q.row.ring)-1)] = nil
+			return
+		}
+	}
+}
+
+// shutLent takes what is lent out of a row that is about to be abandoned. The caller holds mu.
+func (q *Recv) shutLent() {
+	if q.lent.none() {
+		return
+	}
+	for i := range q.lent.list {
+		if l := &q.lent.list[i]; !l.out {
+			q.keepLent(l.no, true)
+		}
+	}
+}
+
+// LeaseStats counts what a pool's queues lend.
+type LeaseStats struct {
+	Open   int64  // leases not released
+	Copies uint64 // leases that were copies, because memory was short
+	Moved  uint64 // reservations that a Write overtook, so that they were copied
+}
+
+// Leases returns the counters. Safe for concurrent use.
+func (p *Pool) Leases() LeaseStats {
+	return LeaseStats{Open: p.leases.Load(), Copies: p.leaseCopies.Load(), Moved: p.moved.Load()}
+}
