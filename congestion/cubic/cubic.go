@@ -188,7 +188,9 @@ func (c *Cubic) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
 	c.slow.Stop()
 	n := &c.now
 	n.begun = false
-	n.prior = float64(e.Flight)
+	// Flight counts what was reported by SACK, too. Where one episode follows the other that is
+	// more than the window let out, and it would grow by loss.
+	n.prior = float64(min(e.Flight, f.Cwnd()))
 	left := float64(n.prior * c.cfg.Beta)
 	switch {
 	case e.Cause == congestion.CauseRTO:

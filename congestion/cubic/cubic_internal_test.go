@@ -44,10 +44,26 @@ func TestOracleFastConvergence(t *testing.T) {
 		c := tt.cfg.New().(*Cubic)
 		f := &congestion.Flow{MSS: mss, IW: 10 * mss, SRTT: time.Millisecond}
 		c.Init(f, 0)
-		c.OnCongestion(f, &congestion.Congestion{Flight: 100 * mss})
-		c.OnCongestion(f, &congestion.Congestion{Flight: 80 * mss})
+		for _, segments := range []int{100, 80} {
+			f.SetCwnd(segments * mss)
+			c.OnCongestion(f, &congestion.Congestion{Flight: segments * mss})
+		}
 		c.OnAck(f, &congestion.Ack{CumAcked: mss, CwndLimited: true})
 		oracle.Is(t, "O6", "Wmax after reductions at 100 and 80", tt.wMax, c.now.wMax/mss, 1e-9)
 		oracle.Is(t, "O6", "K (s) of that", tt.k, c.now.k.Seconds(), 1e-6)
+	}
+}
+
+// What was reported by SACK beyond the holes of an episode is no window: where another episode
+// follows, ssthresh would grow from loss to loss.
+func TestFlightBeyondTheWindowDoesNotCount(t *testing.T) {
+	const mss = 1000
+	c := New().(*Cubic)
+	f := &congestion.Flow{MSS: mss, IW: 10 * mss, SRTT: time.Millisecond}
+	c.Init(f, 0)
+	f.SetCwnd(100 * mss)
+	c.OnCongestion(f, &congestion.Congestion{Flight: 180 * mss})
+	if f.Ssthresh() != 70*mss {
+		t.Errorf("ssthresh is %d, want 0.7 of the window", f.Ssthresh())
 	}
 }
