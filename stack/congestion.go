@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/engine"
 )
 
 // SetCongestionControl has the algorithm of a name take over, "bbr" or with options
@@ -73,17 +74,23 @@ func (c *Conn) SetMaxPacing(octetsPerSec int64) error {
 	return c.set(func(mono.Time) { c.c.TCP().SetPacingMax(octetsPerSec) })
 }
 
-// warnEvery bounds how often a replaced algorithm is logged: each connection may have one.
+// warnEvery bounds how often a replaced algorithm, or a handler's panic, is logged: each
+// connection may have one.
 const warnEvery = time.Second
+
+// mayWarn says whether a worker may log now what peers may bring about at will.
+func (s *Stack) mayWarn() bool {
+	now, last := int64(clock()), s.warned.Load()
+	return (last == 0 || now-last >= int64(warnEvery)) && s.warned.CompareAndSwap(last, now)
+}
 
 // warnReplaced logs that the guard has replaced the connection's algorithm. It is called on
 // the worker, which a log may not hold up.
-func (s *Stack) warnReplaced(c *Conn) {
-	now, last := int64(clock()), s.warned.Load()
-	if last != 0 && now-last < int64(warnEvery) || !s.warned.CompareAndSwap(last, now) {
+func (s *Stack) warnReplaced(c *engine.Conn) {
+	if !s.mayWarn() {
 		return
 	}
-	why, local, remote := c.c.TCP().Replaced(), c.local.String(), c.remote.String()
+	why, local, remote := c.TCP().Replaced(), c.LocalAddr().String(), c.RemoteAddr().String()
 	s.running.Go(func() {
 		s.cfg.Log.Warn("stack: replaced a congestion control by Reno", "was", why, "local", local, "remote", remote)
 	})

@@ -68,7 +68,7 @@ func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
 		c.w.woke = true
 	}
 	if e&engine.Replaced != 0 {
-		c.s.warnReplaced(c)
+		c.s.warnReplaced(c.c)
 	}
 }
 

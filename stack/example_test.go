@@ -1,9 +1,11 @@
 package stack_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 
 	"github.com/millrace-tcp/millrace/dataplane/pipe"
 	"github.com/millrace-tcp/millrace/stack"
@@ -92,4 +94,50 @@ func ExampleConn_WriteBuffers() {
 	got, err := io.ReadAll(client)
 	fmt.Printf("%s, %v, %d left\n", got, err, len(message))
 	// Output: head and body, <nil>, 0 left
+}
+
+// shout answers in capitals.
+type shout struct{}
+
+func (shout) Data(c *stack.HandlerConn) {
+	lease := c.Lend(c.Len())
+	defer lease.Release()
+	space := c.Reserve(len(lease.Bytes()))
+	c.Commit(copy(space, bytes.ToUpper(lease.Bytes())))
+	if c.Ended() {
+		c.Close()
+	}
+}
+
+func (shout) Writable(*stack.HandlerConn) {} // what is asked here is short
+
+func (shout) Closed(*stack.HandlerConn, error) {}
+
+// A server without a goroutine a connection: the worker itself answers.
+func ExampleStack_ListenHandler() {
+	portA, portB := pipe.New(pipe.Config{})
+	open := func(addr netip.Addr, port *pipe.Port) *stack.Stack {
+		s, err := stack.New(stack.Config{Router: sourceRouter{v4: addr}, Addrs: engine.NewAddrSet(addr)}, port)
+		if err != nil {
+			panic(err)
+		}
+		return s
+	}
+	client, server := open(addrA, portA), open(addrB, portB)
+	defer portA.Close()
+	defer portB.Close()
+	defer client.Close()
+	defer server.Close()
+	if _, err := server.ListenHandler("tcp", ":7", func(*stack.HandlerConn) stack.Handler { return shout{} }); err != nil {
+		panic(err)
+	}
+	c, err := client.Dial("tcp", "10.0.0.2:7")
+	if err != nil {
+		panic(err)
+	}
+	io.WriteString(c, "is anybody there?")
+	c.(*stack.Conn).CloseWrite()
+	got, err := io.ReadAll(c)
+	fmt.Printf("%s, %v\n", got, err)
+	// Output: IS ANYBODY THERE?, <nil>
 }

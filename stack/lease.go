@@ -5,6 +5,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/millrace-tcp/millrace/stack/engine"
 	"github.com/millrace-tcp/millrace/stack/queue"
 	"github.com/millrace-tcp/millrace/stack/socket"
 )
@@ -16,7 +17,7 @@ import (
 //
 // Where memory is short (see Config.MemoryMax) the bytes are a copy.
 type Lease struct {
-	c *Conn
+	c *engine.Conn
 	l queue.Lease
 }
 
@@ -26,7 +27,7 @@ func (l *Lease) Bytes() []byte { return l.l.Bytes() }
 // Release ends the lease. To release it again, or an empty one, does nothing.
 func (l *Lease) Release() {
 	if l.l.Release() {
-		l.c.c.PostRead()
+		l.c.PostRead()
 	}
 }
 
@@ -38,7 +39,7 @@ func (c *Conn) Lend(most int) (Lease, error) {
 	if err != nil && err != io.EOF {
 		err = c.opError("read", err)
 	}
-	return Lease{c: c, l: l}, err
+	return Lease{c: c.c, l: l}, err
 }
 
 func (c *Conn) lend(most int) (queue.Lease, error) {

@@ -58,14 +58,16 @@ func (s *Stack) Listen(network, address string) (net.Listener, error) {
 
 // Listen listens as Stack.Listen does. The context is for looking up names only.
 func (lc ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	l, err := lc.listen(ctx, network, address)
+	l, err := lc.listen(ctx, network, address, nil)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: addressOf(address), Err: err}
 	}
 	return l, nil
 }
 
-func (lc ListenConfig) listen(ctx context.Context, network, address string) (*Listener, error) {
+// listen makes a listener. Its connections are for Accept, or have the handlers that handle
+// makes.
+func (lc ListenConfig) listen(ctx context.Context, network, address string, handle func(*HandlerConn) Handler) (*Listener, error) {
 	s := lc.Stack
 	if s.closed.Load() {
 		return nil, net.ErrClosed
@@ -91,7 +93,7 @@ func (lc ListenConfig) listen(ctx context.Context, network, address string) (*Li
 		l.addr.IP = net.IPv6unspecified
 	}
 	l.deadline.init()
-	if err := l.open(lc); err != nil {
+	if err := l.open(lc, handle); err != nil {
 		l.Close()
 		return nil, err
 	}
@@ -99,7 +101,7 @@ func (lc ListenConfig) listen(ctx context.Context, network, address string) (*Li
 }
 
 // open has each worker listen.
-func (l *Listener) open(lc ListenConfig) error {
+func (l *Listener) open(lc ListenConfig, handle func(*HandlerConn) Handler) error {
 	s := l.s
 	cfg := engine.ListenConfig{Local: l.claim.addr, Backlog: s.cfg.Backlog}
 	if lc.Backlog > 0 {
@@ -112,6 +114,9 @@ func (l *Listener) open(lc ListenConfig) error {
 	s.onWorkers(func(i int, w *worker, _ mono.Time) {
 		mine := cfg
 		mine.Acceptor = acceptor{l, w}
+		if handle != nil {
+			mine.Acceptor = handlerAcceptor{s, handle}
+		}
 		l.ports[i], errs[i] = w.e.Listen(mine)
 	})
 	for i, err := range errs {

@@ -125,7 +125,8 @@ type Stack struct {
 	running sync.WaitGroup
 	claims  claims
 	closed  atomic.Bool
-	warned  atomic.Int64  // when a replaced algorithm was logged last, by clock; 0: never
+	panics  atomic.Uint64 // of handlers
+	warned  atomic.Int64  // when mayWarn said so last, by clock; 0: never
 	done    chan struct{} // closed by Close
 }
 

@@ -66,6 +66,7 @@ type Conn struct {
 	inTable  bool
 	dead     bool // CLOSED, and everybody was told
 	closed   bool // the application has closed it
+	prompt   bool // its observer is called before it sends, too
 
 	way    way
 	orphan orphanLink
@@ -156,6 +157,26 @@ func (c *Conn) TCP() *tcp.Conn { return &c.tcp }
 
 // Touch has the connection served in this step. For the worker.
 func (c *Conn) Touch() { c.eng.touch(c) }
+
+// SetPrompt has the observer called before the connection sends what it owes, not only after:
+// what it writes then leaves with the acknowledgement of what it has read. For the worker.
+func (c *Conn) SetPrompt() { c.prompt = true }
+
+// ReadNow, CloseWriteNow and CloseNow do in this step what PostRead, PostCloseWrite, PostClose
+// and PostAbort ask for. For the worker.
+func (c *Conn) ReadNow() { c.read(c.eng.now, mailRead) }
+
+// CloseWriteNow is explained with ReadNow.
+func (c *Conn) CloseWriteNow() { c.read(c.eng.now, mailCloseWrite) }
+
+// CloseNow is explained with ReadNow.
+func (c *Conn) CloseNow(abort bool) {
+	if abort {
+		c.read(c.eng.now, mailAbort|mailClose)
+		return
+	}
+	c.read(c.eng.now, mailClose)
+}
 
 // SetObserver changes who is told. For the worker.
 func (c *Conn) SetObserver(o Observer) { c.observer = o }

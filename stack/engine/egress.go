@@ -134,6 +134,9 @@ func (e *Engine) serve(now mono.Time, c *Conn) bool {
 	if c.dead {
 		return true
 	}
+	if c.prompt {
+		e.notify(c)
+	}
 	done := true
 	if e.route(now, c) {
 		done = e.output(now, c)
