@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"time"
@@ -23,9 +24,9 @@ func (a *app) serveCommand() *cobra.Command {
 	})
 	cmd.AddCommand(
 		a.httpCommand(),
-		a.classicCommand("echo", "Send back what comes (RFC 862)", service.Echo),
-		a.classicCommand("discard", "Throw away what comes (RFC 863)", service.Discard),
-		a.classicCommand("chargen", "Send characters without end (RFC 864)", service.Chargen),
+		a.classicCommand("echo", "Send back what comes (RFC 862)", service.Echo, service.EchoOnWorker),
+		a.classicCommand("discard", "Throw away what comes (RFC 863)", service.Discard, service.DiscardOnWorker),
+		a.classicCommand("chargen", "Send characters without end (RFC 864)", service.Chargen, nil),
 	)
 	return cmd
 }
@@ -83,7 +84,9 @@ func newServed(nw network.Network, c net.Conn, octets int64, lasted time.Duratio
 	return s
 }
 
-func (a *app) classicCommand(name, short string, handler func() service.Handler) *cobra.Command {
+// classicCommand serves by a goroutine a connection or, where there is onWorker and --handler is
+// given, on the workers.
+func (a *app) classicCommand(name, short string, handler func() service.Handler, onWorker service.OnWorker) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     name + " --listen :PORT",
 		Short:   short,
@@ -95,6 +98,12 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler)
 	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
 	asJSON := cmd.Flags().Bool("json", false, "print one object for each closed connection")
 	limit := cmd.Flags().Int("limit", service.ConnsMax, "`N` connections at once; more wait to be accepted")
+	direct := new(bool)
+	if onWorker != nil {
+		direct = cmd.Flags().Bool("handler", false, "have the stack's workers answer themselves, without a goroutine for each connection")
+		cmd.MarkFlagsMutuallyExclusive("handler", "json")
+		cmd.MarkFlagsMutuallyExclusive("handler", "limit")
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "listen"); err != nil {
 			return err
@@ -103,6 +112,9 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler)
 			return usagef("--limit %d is less than 1", *limit)
 		}
 		return n.with(cmd.Context(), func(ctx context.Context, nw network.Network) error {
+			if *direct {
+				return n.serveOnWorkers(ctx, nw, string(listen), onWorker)
+			}
 			l, err := n.listen(ctx, nw, string(listen))
 			if err != nil {
 				return err
@@ -118,6 +130,21 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler)
 		})
 	}
 	return cmd
+}
+
+// serveOnWorkers serves by handlers until ctx ends.
+func (n *nic) serveOnWorkers(ctx context.Context, nw network.Network, address string, open service.OnWorker) error {
+	on, ok := nw.(network.HandlerListener)
+	if !ok {
+		return usagef("--handler is for --stack millrace")
+	}
+	l, err := on.ListenHandler(ctx, "tcp", address, open)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	n.app.log.Info("listening", "address", l.Addr().String(), "stack", n.stack.value)
+	<-ctx.Done()
+	return l.Close()
 }
 
 func (a *app) proxyCommand() *cobra.Command {

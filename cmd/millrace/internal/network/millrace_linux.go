@@ -127,6 +127,15 @@ func (n *nic) Listen(ctx context.Context, network, address string) (net.Listener
 	return stack.ListenConfig{Stack: n.Stack}.Listen(ctx, network, address)
 }
 
+// ListenHandler listens as Stack.ListenHandler does.
+func (n *nic) ListenHandler(ctx context.Context, network, address string, open func(c *stack.HandlerConn) stack.Handler) (net.Listener, error) {
+	l, err := stack.ListenConfig{Stack: n.Stack}.ListenHandler(ctx, network, address, open)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
 // ChooseCongestion changes what connections begin with from now on.
 func (n *nic) ChooseCongestion(spec string) error {
 	if spec == "" {

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/millrace-tcp/millrace/stack"
 )
 
 // Network is a TCP stack. Networks and addresses are those of package net: "tcp", "tcp4",
@@ -21,6 +23,11 @@ type Network interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	// Close ends what still runs on the network and gives the NIC back.
 	Close() error
+}
+
+// HandlerListener is a Network whose workers call handlers.
+type HandlerListener interface {
+	ListenHandler(ctx context.Context, network, address string, open func(c *stack.HandlerConn) stack.Handler) (net.Listener, error)
 }
 
 // Config says what to open. The zero value is the NIC with the default route, served as
