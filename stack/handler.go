@@ -35,12 +35,15 @@ type Handler interface {
 // handler, and none waits.
 type HandlerConn struct {
 	s  *Stack
+	w  *worker
 	c  *engine.Conn
 	h  Handler
 	rs queue.Reservation
 
 	short     bool // a write had too little room
 	wrote     bool
+	answered  bool // has written since Data was called
+	turns     int  // calls of Data in a row with a write before each
 	read      bool
 	told      bool // that the peer has ended
 	over      bool // closed, or broken: Closed was called, or is about to be
@@ -68,6 +71,7 @@ func (s *Stack) HandlerPanics() uint64 { return s.panics.Load() }
 // handlerAcceptor is a listener whose connections have handlers.
 type handlerAcceptor struct {
 	s    *Stack
+	w    *worker
 	open func(c *HandlerConn) Handler
 }
 
@@ -76,7 +80,7 @@ func (handlerAcceptor) Full() bool { return false }
 
 // Accept has the handler of a new connection made.
 func (a handlerAcceptor) Accept(ec *engine.Conn) {
-	h := &HandlerConn{s: a.s, c: ec}
+	h := &HandlerConn{s: a.s, w: a.w, c: ec}
 	ec.SetObserver(h)
 	ec.SetPrompt()
 	h.opened(a.open)
@@ -102,6 +106,7 @@ func (h *HandlerConn) ConnEvent(_ *engine.Conn, e engine.Events) {
 		return
 	}
 	if e&engine.Readable != 0 && !h.over && h.news() {
+		h.countTurn()
 		h.call((Handler).Data)
 	}
 	if e&engine.Writable != 0 && !h.over && h.short && h.c.Send().Roomy() {
@@ -109,6 +114,19 @@ func (h *HandlerConn) ConnEvent(_ *engine.Conn, e engine.Events) {
 		h.call((Handler).Writable)
 	}
 	h.settle()
+}
+
+// countTurn has the worker spin for the next segment, once the connection has answered some
+// times in a row: see leadTurns.
+func (h *HandlerConn) countTurn() {
+	if !h.answered {
+		h.turns = 0
+		return
+	}
+	h.answered = false
+	if h.turns++; h.turns >= leadTurns {
+		h.w.handled = true
+	}
 }
 
 // news says whether there is something for Data.
@@ -154,6 +172,7 @@ func (h *HandlerConn) settle() {
 	}
 	if h.wrote {
 		h.c.Touch()
+		h.answered = true
 	}
 	h.read, h.wrote = false, false
 	var err error

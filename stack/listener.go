@@ -115,7 +115,7 @@ func (l *Listener) open(lc ListenConfig, handle func(*HandlerConn) Handler) erro
 		mine := cfg
 		mine.Acceptor = acceptor{l, w}
 		if handle != nil {
-			mine.Acceptor = handlerAcceptor{s, handle}
+			mine.Acceptor = handlerAcceptor{s, w, handle}
 		}
 		l.ports[i], errs[i] = w.e.Listen(mine)
 	})

@@ -51,13 +51,14 @@ type worker struct {
 	stop     atomic.Bool
 	rounds   uint // of spinning
 
-	mu     sync.Mutex
-	woke   bool          // this step opened a gate
-	closed bool          // the engine is
-	alarm  *alarm.Alarm  // wakes the worker in time; nil: not needed so far
-	until  mono.Time     // the worker sleeps no longer; 0 is that it is awake, or about to be
-	helped bool          // somebody has stepped since the worker fell asleep
-	nap    time.Duration // how long it sleeps while it is helped
+	mu      sync.Mutex
+	woke    bool          // this step opened a gate
+	handled bool          // a handler that takes turns was called since the worker has slept
+	closed  bool          // the engine is
+	alarm   *alarm.Alarm  // wakes the worker in time; nil: not needed so far
+	until   mono.Time     // the worker sleeps no longer; 0 is that it is awake, or about to be
+	helped  bool          // somebody has stepped since the worker fell asleep
+	nap     time.Duration // how long it sleeps while it is helped
 
 	leader leader
 }
@@ -86,9 +87,10 @@ func (w *worker) run() {
 			w.yield()
 			continue
 		}
-		if w.spins() && now.Sub(worked) < w.spin && w.look(worked.Add(w.spin)) {
+		if d := w.spinning(); now.Sub(worked) < d && w.look(worked.Add(d)) {
 			continue
 		}
+		w.handled = false
 		if w.sleep(now) != nil {
 			break // the port is closed
 		}
@@ -108,6 +110,18 @@ func (w *worker) run() {
 // do, and better the worker sleeps than that it is in their way.
 func (w *worker) spins() bool {
 	return w.spin == SpinForever || w.spin > 0 && (w.shared == nil || !w.helped || w.leader.skip.Load() > 0)
+}
+
+// spinning returns how long the worker is to spin before it sleeps. For a handler that takes
+// turns with its peer it stands in for the reader that would lead, and spins as long as one.
+func (w *worker) spinning() time.Duration {
+	switch {
+	case w.handled:
+		return max(w.spin, w.leadSpin)
+	case w.spins():
+		return w.spin
+	}
+	return 0
 }
 
 // look spins until a time, and says whether to step again.
