@@ -15,6 +15,9 @@ import (
 // roomMax is the most frames that Config.Room allows: at 2 KiB a frame, 128 MiB.
 const roomMax = 1 << 16
 
+// queueMax keeps the arithmetic of a bottleneck within 64 bits.
+const queueMax = 1 << 30
+
 // Config says what goes wrong. The zero value is that nothing does.
 type Config struct {
 	// Seed makes the faults; 0 is a seed like any other.
@@ -48,6 +51,13 @@ type Direction struct {
 	// Delay is added to every frame's way, and up to Jitter more, evenly. Frames whose
 	// jitter differs overtake each other.
 	Delay, Jitter time.Duration
+	// Rate is that of a bottleneck in bits a second, 0 for none: what comes faster waits, up to
+	// Queue octets of frames, and is lost beyond. Delay follows.
+	Rate  int64
+	Queue int
+	// LateMax, if not 0, has frames counted that left later than that after they were due: a
+	// busy machine is no good emulator.
+	LateMax time.Duration
 }
 
 // Burst is the Gilbert-Elliott model: a link that is good or bad, and before each frame
@@ -95,6 +105,9 @@ func (d *Direction) setDefaults() error {
 			return fmt.Errorf("probability %v is not in [0, 1]", p)
 		}
 	}
+	if d.Rate < 0 || d.Queue < 0 || d.Queue > queueMax || d.Rate > 0 && d.Queue == 0 {
+		return fmt.Errorf("Rate %d is negative, or Queue %d is not in [1, %d]", d.Rate, d.Queue, queueMax)
+	}
 	if d.ReorderBy < 0 || d.ReorderMax < 0 || d.Delay < 0 || d.Jitter < 0 {
 		return fmt.Errorf("ReorderBy %d, ReorderMax %v, Delay %v or Jitter %v is negative",
 			d.ReorderBy, d.ReorderMax, d.Delay, d.Jitter)
@@ -112,6 +125,9 @@ type Counters struct {
 	Reordered  uint64 // held back
 	Delayed    uint64
 	Overflowed uint64 // lost, or not duplicated, because Room was full
+
+	QueueDropped uint64 // found no room at the bottleneck
+	Late         uint64 // left later than LateMax after they were due
 }
 
 // Port is a port with faults. It implements dataplane.Port and owns the port it wraps.

@@ -294,6 +294,33 @@ func TestDelay(t *testing.T) {
 	})
 }
 
+// A bottleneck of a frame a millisecond, with room for ten: of twenty that come at once ten
+// pass, each in its turn, and what comes when the queue is empty finds room again.
+func TestBottleneck(t *testing.T) {
+	d := fault.Direction{Rate: 64 * 8 * 1000, Queue: 10 * 64, Delay: 5 * time.Millisecond, LateMax: time.Millisecond}
+	each(t, d, func(t *testing.T, r *run, from, to dataplane.Port, count func() fault.Counters) {
+		r.send(from, 1, 20)
+		_ = r.recv(to) // they are judged when they are received
+		for n := uint32(1); n <= 10; n++ {
+			r.now = mono.Time(5*time.Millisecond) + mono.Time(n)*mono.Time(time.Millisecond)
+			from.Flush()
+			if got := r.recv(to); !slices.Equal(got, []uint32{n}) {
+				t.Fatalf("after %v: got %v, want [%d]", time.Duration(r.now), got, n)
+			}
+		}
+		if c := count(); c.QueueDropped != 10 || c.Passed != 10 || c.Late != 0 {
+			t.Errorf("counted %+v, want ten dropped, ten passed, none late", c)
+		}
+		r.send(from, 21, 21)
+		_ = r.recv(to)
+		r.now = r.now.Add(8 * time.Millisecond) // it was due after six
+		from.Flush()
+		if got := r.recv(to); !slices.Equal(got, []uint32{21}) || count().Late != 1 {
+			t.Errorf("got %v, %d late, want [21], and it late", got, count().Late)
+		}
+	})
+}
+
 func TestJitterKeepsFrames(t *testing.T) {
 	d := fault.Direction{Delay: time.Millisecond, Jitter: 5 * time.Millisecond}
 	each(t, d, func(t *testing.T, r *run, from, to dataplane.Port, _ func() fault.Counters) {
@@ -398,6 +425,9 @@ func TestBadConfig(t *testing.T) {
 		"burst":       {RX: fault.Direction{Burst: fault.Burst{ToGood: -1}}},
 		"time":        {RX: fault.Direction{Delay: -1}},
 		"room":        {Room: -1},
+		"no queue":    {TX: fault.Direction{Rate: 1000}},
+		"rate":        {TX: fault.Direction{Rate: -1, Queue: 1}},
+		"queue":       {TX: fault.Direction{Rate: 1000, Queue: 1 << 31}},
 	} {
 		if _, err := fault.New(nil, cfg); err == nil {
 			t.Errorf("%s: no error", name)

@@ -56,7 +56,7 @@ func (p *Port) recvDue(now mono.Time, dst []dataplane.Frame, n int) int {
 		if !ok {
 			break
 		}
-		p.rx.done()
+		p.rx.done(now)
 		b := &p.rx.boxes[i]
 		b.taken = true
 		p.nTaken++
@@ -127,7 +127,7 @@ func (p *Port) sendDue(now mono.Time) {
 		if !p.sendBox(p.tx.boxes[i].data) {
 			return
 		}
-		p.tx.done()
+		p.tx.done(now)
 		p.tx.unpack(i)
 	}
 }

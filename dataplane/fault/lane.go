@@ -23,6 +23,7 @@ type lane struct {
 	// the same time, so the oldest is always the first to go.
 	held []uint32
 	late delayed
+	free mono.Time // when the bottleneck has sent what it has
 
 	count counters
 }
@@ -40,7 +41,7 @@ type box struct {
 // longer packet makes its box grow.
 func (l *lane) init(cfg Direction, src rand.Source, room, size int) {
 	l.cfg, l.rand = cfg, rand.New(src)
-	if cfg.Duplicate == 0 && cfg.Reorder == 0 && cfg.Delay == 0 && cfg.Jitter == 0 {
+	if cfg.Duplicate == 0 && cfg.Reorder == 0 && !l.waits() {
 		return
 	}
 	l.boxes = make([]box, room)
@@ -55,6 +56,9 @@ func (l *lane) init(cfg Direction, src rand.Source, room, size int) {
 	l.held = make([]uint32, 0, room)
 	l.late = delayed{boxes: l.boxes, queue: make([]uint32, 0, room)}
 }
+
+// waits says whether every frame does.
+func (l *lane) waits() bool { return l.cfg.Delay > 0 || l.cfg.Jitter > 0 || l.cfg.Rate > 0 }
 
 // chance says yes with probability p. It draws only if there is a question, so that a
 // fault that is off does not change the others.
@@ -85,7 +89,7 @@ func (l *lane) admit(now mono.Time, frames []dataplane.Frame) bool {
 		return false
 	}
 	l.steps++
-	if l.cfg.Delay > 0 || l.cfg.Jitter > 0 {
+	if l.waits() {
 		if i, ok := l.pack(frames); ok {
 			l.delay(now, i)
 		}
@@ -160,18 +164,40 @@ func (l *lane) pack(frames []dataplane.Frame) (uint32, bool) {
 // unpack makes a box idle again.
 func (l *lane) unpack(i uint32) { l.idle = append(l.idle, i) }
 
-// delay queues a box for when its delay is over, which may be now.
+// delay queues a box for when the bottleneck has sent it and its delay is over, which may be
+// now. One that finds no room at the bottleneck is lost.
 func (l *lane) delay(now mono.Time, i uint32) {
+	at, ok := l.transmit(now, len(l.boxes[i].data))
+	if !ok {
+		l.count.queueDropped.Add(1)
+		l.unpack(i)
+		return
+	}
 	d := l.cfg.Delay
 	if l.cfg.Jitter > 0 {
 		d += time.Duration(l.rand.Int64N(int64(l.cfg.Jitter) + 1))
 	}
-	if d > 0 {
+	if d > 0 || at > now {
 		l.count.delayed.Add(1)
 	}
 	l.late.order++
-	l.boxes[i].due, l.boxes[i].order = now.Add(d), l.late.order
+	l.boxes[i].due, l.boxes[i].order = at.Add(d), l.late.order
 	l.late.push(i)
+}
+
+// transmit returns when the bottleneck will have sent so many octets, if they find room.
+func (l *lane) transmit(now mono.Time, octets int) (mono.Time, bool) {
+	if l.cfg.Rate == 0 {
+		return now, true
+	}
+	l.free = max(l.free, now)
+	end := l.free.Add(time.Duration(int64(octets) * 8 * int64(time.Second) / l.cfg.Rate))
+	room := time.Duration(int64(l.cfg.Queue) * 8 * int64(time.Second) / l.cfg.Rate)
+	if l.free > now && end.Sub(now) > room {
+		return 0, false
+	}
+	l.free = end
+	return end, true
 }
 
 // due moves on the boxes held back long enough, and returns the next one whose delay is
@@ -192,7 +218,10 @@ func (l *lane) due(now mono.Time) (uint32, bool) {
 }
 
 // done removes the box that due returned from the queue. It is not idle yet.
-func (l *lane) done() {
+func (l *lane) done(now mono.Time) {
+	if b := &l.boxes[l.late.queue[0]]; l.cfg.LateMax > 0 && now.Sub(b.due) > l.cfg.LateMax {
+		l.count.late.Add(1)
+	}
 	l.late.pop()
 	l.count.passed.Add(1)
 }
@@ -260,6 +289,7 @@ func (d *delayed) pop() {
 type counters struct {
 	passed, lost, burstLost, duplicated       atomic.Uint64
 	corrupted, reordered, delayed, overflowed atomic.Uint64
+	queueDropped, late                        atomic.Uint64
 }
 
 func (c *counters) read() Counters {
@@ -272,5 +302,8 @@ func (c *counters) read() Counters {
 		Reordered:  c.reordered.Load(),
 		Delayed:    c.delayed.Load(),
 		Overflowed: c.overflowed.Load(),
+
+		QueueDropped: c.queueDropped.Load(),
+		Late:         c.late.Load(),
 	}
 }

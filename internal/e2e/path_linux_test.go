@@ -37,6 +37,12 @@ type way struct {
 // given, are two and change the frames from A and those from B. It ends with the test.
 func newPath(t testing.TB, seed uint64, d fault.Direction, marks ...func(frame []byte)) *path {
 	t.Helper()
+	return newPathOf(t, seed, d, d, marks...)
+}
+
+// newPathOf is newPath with the faults of either way: there from A, back from B.
+func newPathOf(t testing.TB, seed uint64, there, back fault.Direction, marks ...func(frame []byte)) *path {
+	t.Helper()
 	testutil.Privileged(t)
 	ethtool := testutil.Command(t, "ethtool", "ethtool")
 	ip := testutil.Command(t, "iproute2", "ip")
@@ -56,8 +62,8 @@ func newPath(t testing.TB, seed uint64, d fault.Direction, marks ...func(frame [
 	if len(marks) == 0 {
 		marks = make([]func(frame []byte), 2)
 	}
-	p.way[0] = newWay(t, left.B, right.A, fault.Config{Seed: seed, RX: d}, marks[0])
-	p.way[1] = newWay(t, right.A, left.B, fault.Config{Seed: seed + 1, RX: d}, marks[1])
+	p.way[0] = newWay(t, left.B, right.A, fault.Config{Seed: seed, RX: there}, marks[0])
+	p.way[1] = newWay(t, right.A, left.B, fault.Config{Seed: seed + 1, RX: back}, marks[1])
 	return p
 }
 
