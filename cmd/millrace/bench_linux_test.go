@@ -104,7 +104,7 @@ func TestBenchLab(t *testing.T) {
 		args = append(args, "--json", "--csv", name+".csv", "--benchfmt", name+".txt", "--html", name+".html")
 		stdout, stderr, status := run(t, args...)
 		if status != 0 || stderr != "" {
-			t.Fatalf("%s: status %d: %s", tt.args, status, stderr)
+			t.Fatalf("%s: status %d: %s\n%s", tt.args, status, stderr, stdout)
 		}
 		wantMeasured(t, stdout, tt.rows, 2, tt.stacks...)
 		for ending, want := range map[string]string{".csv": "link,mtu,", ".txt": "BenchmarkLab/", ".html": "<svg"} {

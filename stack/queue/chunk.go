@@ -2,8 +2,9 @@
 // the one type by which data crosses goroutines. A queue has one writer and one reader.
 //
 // A queue is a row of pooled chunks addressed by the offset in the stream. The mutex guards
-// the row, never a copy: it is held for a few instructions, and what is copied lies where
-// the other side does not look. A queue without bytes holds no chunk.
+// the row: it is held for a few instructions, and what is copied lies where the other side
+// does not look. The exceptions are leases and reservations that cannot have their place, of
+// which each copies a chunk at the most. A queue without bytes holds no chunk.
 package queue
 
 import (
