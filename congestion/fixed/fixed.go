@@ -3,6 +3,8 @@
 package fixed
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/millrace-tcp/millrace/congestion"
@@ -53,6 +55,20 @@ func (x *Fixed) OnAck(f *congestion.Flow, _ *congestion.Ack) { x.set(f) }
 
 // OnCongestion changes nothing.
 func (x *Fixed) OnCongestion(*congestion.Flow, *congestion.Congestion) {}
+
+// Configure changes the rate while the connection lives: "rate" in Mbit/s of payload.
+func (x *Fixed) Configure(f *congestion.Flow, name, value string) error {
+	mbits, err := strconv.ParseFloat(value, 64)
+	switch {
+	case name != "rate":
+		return fmt.Errorf("fixed: there is no option %q, there is rate", name)
+	case err != nil || !(mbits > 0 && mbits <= 100_000): // NaN is neither
+		return fmt.Errorf("fixed: rate=%s is not a number of Mbit/s up to 100000", value)
+	}
+	x.rate = max(1, int64(mbits*1e6/8))
+	x.set(f)
+	return nil
+}
 
 func (x *Fixed) set(f *congestion.Flow) {
 	rtt := f.SRTT

@@ -28,3 +28,17 @@ func TestRateAndWindow(t *testing.T) {
 		}
 	}
 }
+
+// The rate can be changed while it runs, and nothing else can.
+func TestConfigure(t *testing.T) {
+	x, _ := fixed.New().(congestion.Configurable)
+	f := &congestion.Flow{MSS: 1000, IW: 10000}
+	if err := x.Configure(f, "rate", "8"); err != nil || f.Pacing() != 1_000_000 {
+		t.Errorf("8 Mbit/s: %v, paces at %d octets a second", err, f.Pacing())
+	}
+	for _, bad := range [][2]string{{"rate", "fast"}, {"rate", "-1"}, {"rate", "NaN"}, {"rate", "0"}, {"cwnd", "1"}} {
+		if err := x.Configure(f, bad[0], bad[1]); err == nil || f.Pacing() != 1_000_000 {
+			t.Errorf("%s=%s: %v, paces at %d", bad[0], bad[1], err, f.Pacing())
+		}
+	}
+}
