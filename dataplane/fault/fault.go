@@ -106,7 +106,7 @@ func (d *Direction) setDefaults() error {
 		}
 	}
 	if d.Rate < 0 || d.Queue < 0 || d.Queue > queueMax || d.Rate > 0 && d.Queue == 0 {
-		return fmt.Errorf("Rate %d is negative, or Queue %d is not in [1, %d]", d.Rate, d.Queue, queueMax)
+		return fmt.Errorf("rate %d is negative, or the queue of %d octets is not in [1, %d]", d.Rate, d.Queue, queueMax)
 	}
 	if d.ReorderBy < 0 || d.ReorderMax < 0 || d.Delay < 0 || d.Jitter < 0 {
 		return fmt.Errorf("ReorderBy %d, ReorderMax %v, Delay %v or Jitter %v is negative",
