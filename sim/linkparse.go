@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -9,25 +10,38 @@ import (
 	"github.com/millrace-tcp/millrace/mono"
 )
 
-// ParseRate reads a number with bit, kbit, mbit or gbit.
-func ParseRate(s string) (int64, error) {
-	units := []struct {
-		name string
-		bits float64
-	}{{"gbit", 1e9}, {"mbit", 1e6}, {"kbit", 1e3}, {"bit", 1}}
+// unit is what may stand behind a number, and how much it is.
+type unit struct {
+	name string
+	of   float64
+}
+
+// scaled reads a number with one of the units, those that end in another first.
+// It says no where there is none of them; the number is NaN if it is none.
+func scaled(s string, units ...unit) (n float64, ok bool) {
 	lower := strings.ToLower(s)
 	for _, u := range units {
-		number, ok := strings.CutSuffix(lower, u.name)
-		if !ok {
-			continue
+		if number, found := strings.CutSuffix(lower, u.name); found {
+			v, err := strconv.ParseFloat(number, 64)
+			if err != nil {
+				v = math.NaN()
+			}
+			return v * u.of, true
 		}
-		v, err := strconv.ParseFloat(number, 64)
-		if err != nil || !(v*u.bits >= 1) || v*u.bits > 1e12 {
-			return 0, fmt.Errorf("want a rate from 1bit to 1000gbit")
-		}
-		return int64(v * u.bits), nil
 	}
-	return 0, fmt.Errorf("want a number with bit, kbit, mbit or gbit")
+	return 0, false
+}
+
+// ParseRate reads a number with bit, kbit, mbit or gbit.
+func ParseRate(s string) (int64, error) {
+	bits, ok := scaled(s, unit{"gbit", 1e9}, unit{"mbit", 1e6}, unit{"kbit", 1e3}, unit{"bit", 1})
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("want a number with bit, kbit, mbit or gbit")
+	case !(bits >= 1 && bits <= 1e12): // NaN is neither
+		return 0, fmt.Errorf("want a rate from 1bit to 1000gbit")
+	}
+	return int64(bits), nil
 }
 
 func parseDelay(s string) (time.Duration, error) {
@@ -157,23 +171,11 @@ func parseBucket(s string) (b Bucket, err error) {
 
 // ParseOctets reads a number with b, kb, mb or gb, in powers of ten.
 func ParseOctets(s string) (int, error) {
-	units := []struct {
-		name   string
-		octets float64
-	}{{"gb", 1e9}, {"mb", 1e6}, {"kb", 1e3}, {"b", 1}}
-	lower := strings.ToLower(s)
-	for _, u := range units {
-		number, ok := strings.CutSuffix(lower, u.name)
-		if !ok {
-			continue
-		}
-		v, err := strconv.ParseFloat(number, 64)
-		if err != nil || !(v*u.octets >= 1) || v*u.octets > 1e15 {
-			break
-		}
-		return int(v * u.octets), nil
+	octets, ok := scaled(s, unit{"gb", 1e9}, unit{"mb", 1e6}, unit{"kb", 1e3}, unit{"b", 1})
+	if !ok || !(octets >= 1 && octets <= 1e15) { // NaN is neither
+		return 0, fmt.Errorf("want a number of octets with b, kb, mb or gb")
 	}
-	return 0, fmt.Errorf("want a number of octets with b, kb, mb or gb")
+	return int(octets), nil
 }
 
 // parseChange reads TIME:rate:RATE or TIME:rtt:TIME.

@@ -55,9 +55,9 @@ func Open(mtu int) (*Pair, error) {
 	cfg.TCP.Congestion = congestion
 	cfg.Pool = pool
 	cfg.Addrs = engine.NewAddrSet(addrA)
-	p.a = engine.New(cfg, p.ports[0], wayTo{addrA, mtu})
+	p.a = engine.New(cfg, p.ports[0], WayTo{addrA, mtu})
 	cfg.Addrs = engine.NewAddrSet(addrB)
-	p.b = engine.New(cfg, p.ports[1], wayTo{addrB, mtu})
+	p.b = engine.New(cfg, p.ports[1], WayTo{addrB, mtu})
 	listener := socket.New(p.b, cfg.TCP)
 	if err := errno("bind", listener.Bind(netip.AddrPortFrom(addrB, port))); err != nil {
 		return nil, err
@@ -149,18 +149,18 @@ func (p *Pair) Close() error {
 	return errors.Join(p.ports[0].Close(), p.ports[1].Close())
 }
 
-// wayTo is the only way there is.
-type wayTo struct {
-	src netip.Addr
-	mtu int
+// WayTo is the router of one end of a pipe: from Src to the other end, which is all there is.
+type WayTo struct {
+	Src netip.Addr
+	MTU int // octets of an IP packet
 }
 
 // Route returns it.
-func (r wayTo) Route(netip.Addr, netip.Addr) (engine.Hop, engine.RouteStatus) {
+func (r WayTo) Route(netip.Addr, netip.Addr) (engine.Hop, engine.RouteStatus) {
 	return engine.Hop{
-		LocalMAC: [6]byte{2, 0, 0, 0, 0, 1}, RemoteMAC: [6]byte{2, 0, 0, 0, 0, 2}, MTU: r.mtu, Src: r.src,
+		LocalMAC: [6]byte{2, 0, 0, 0, 0, 1}, RemoteMAC: [6]byte{2, 0, 0, 0, 0, 2}, MTU: r.MTU, Src: r.Src,
 	}, engine.RouteOK
 }
 
 // Generation never changes.
-func (wayTo) Generation() uint64 { return 1 }
+func (WayTo) Generation() uint64 { return 1 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/millrace-tcp/millrace/bench/core"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/pipe"
 	"github.com/millrace-tcp/millrace/stack"
@@ -36,7 +37,7 @@ func NewPair(mtu int, cfg stack.Config, wrap func(dataplane.Port) dataplane.Port
 	}
 	open := func(own netip.Addr, port dataplane.Port) (*stack.Stack, error) {
 		cfg := cfg
-		cfg.Router, cfg.Addrs = wayTo{own, mtu}, engine.NewAddrSet(own)
+		cfg.Router, cfg.Addrs = core.WayTo{Src: own, MTU: mtu}, engine.NewAddrSet(own)
 		return stack.New(cfg, port)
 	}
 	var err error
@@ -65,19 +66,3 @@ func (p *Pair) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// wayTo is the only way there is.
-type wayTo struct {
-	src netip.Addr
-	mtu int
-}
-
-// Route returns it.
-func (r wayTo) Route(netip.Addr, netip.Addr) (engine.Hop, engine.RouteStatus) {
-	return engine.Hop{
-		LocalMAC: [6]byte{2, 0, 0, 0, 0, 1}, RemoteMAC: [6]byte{2, 0, 0, 0, 0, 2}, MTU: r.mtu, Src: r.src,
-	}, engine.RouteOK
-}
-
-// Generation never changes.
-func (wayTo) Generation() uint64 { return 1 }

@@ -25,10 +25,7 @@ func (b *BBR) setPacingRateWithGain(f *congestion.Flow, gain int) {
 	if b.bw.bounded <= 0 {
 		return
 	}
-	rate := bounded(b.bw.bounded / 100 * int64(gain) / 100 * (100 - pacingMargin))
-	if b.bw.bounded < 1<<40 {
-		rate = bounded(b.bw.bounded * int64(gain) * (100 - pacingMargin) / 10_000)
-	}
+	rate := bounded(min(b.bw.bounded, congestion.PacingMax) * int64(gain) * (100 - pacingMargin) / 10_000)
 	if b.fullBW.reached || rate > f.Pacing() {
 		f.SetPacing(rate)
 	}
