@@ -101,10 +101,19 @@ func (r *Report) counters(b *strings.Builder) {
 		p.RXFrames, p.TXFrames, p.RXDropped+p.TXDropped, s.Accepted, s.RetransSegs, s.Drops)
 }
 
+// arrives says how the kernel's peer may send to an interface with XDP: in the driver it takes
+// packets of the MTU only, in the network core it takes them uncut.
+func (r *Report) arrives() string {
+	if r.XDP == "generic" {
+		return "uncut, as generic XDP leaves it"
+	}
+	return "MTU-sized, as native XDP wants it"
+}
+
 // explain says what the numbers mean.
 func (r *Report) explain(b *strings.Builder) {
 	fmt.Fprintf(b, `
-The peer is kernel TCP (%s). "kernel" has a veth pair to itself and sends 64 KiB at a time (TSO); "kernel, XDP" shares millrace's, where what it receives is MTU-sized.
+The peer is kernel TCP (%s). "kernel" has a veth pair to itself and sends 64 KiB at a time (TSO); "kernel, XDP" shares millrace's, where what it receives is %s.
 AF_XDP sends packets of MTU %d without segmentation offload and, on a veth, copies each; both ends, driver and all, share %s. Receive and send are millrace's.
-`, r.KernelCC, r.MTU, plural(r.CPUs, "CPU"))
+`, r.KernelCC, r.arrives(), r.MTU, plural(r.CPUs, "CPU"))
 }
