@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -68,13 +69,14 @@ func (c *Client) flows(ctx context.Context, w Workload, run func(ctx context.Con
 	return together(parts), nil
 }
 
-// together is the result of connections that ran at once: their sum, in the time of the one
-// that took longest.
+// together is the result of connections that ran at once: their sum, in the time from when the
+// first began to when the last ended.
 func together(parts []Result) (r Result) {
+	r.began = slices.MinFunc(parts, func(a, b Result) int { return a.began.Compare(b.began) }).began
 	for _, p := range parts {
 		r.Octets += p.Octets
 		r.Count += p.Count
-		r.Elapsed = max(r.Elapsed, p.Elapsed)
+		r.Elapsed = max(r.Elapsed, p.began.Add(p.Elapsed).Sub(r.began))
 		r.Latency.Merge(p.Latency)
 	}
 	return r
@@ -87,17 +89,21 @@ func (c *Client) onConn(ctx context.Context, address string, w Workload) (Result
 		return Result{}, err
 	}
 	defer stop()
-	seed := rand.Uint64()
+	seed, began := rand.Uint64(), time.Now()
 	if err := writeRequest(conn, w, seed); err != nil {
 		return Result{}, err
 	}
-	switch {
-	case w.Kind == RequestResponse:
+	if w.Kind == RequestResponse {
 		return messages(conn, w)
-	case w.Way == Upload:
-		return upload(conn, w, seed)
 	}
-	return download(conn, w)
+	var r Result
+	if w.Way == Upload {
+		r, err = upload(conn, w, seed)
+	} else {
+		r, err = download(conn, w)
+	}
+	r.began, r.Elapsed = began, time.Since(began)
+	return r, err
 }
 
 // open connects, and has the connection closed when ctx ends or stop is called.
@@ -159,7 +165,7 @@ func download(c net.Conn, w Workload) (r Result, err error) {
 
 // concluded compares what came with what was sent, where that is known.
 func concluded(w Workload, came, sent tally) (Result, error) {
-	r := Result{Octets: int64(came.Octets), Elapsed: time.Duration(came.Elapsed)}
+	r := Result{Octets: int64(came.Octets)}
 	if w.Kind == Exact {
 		r.SHA256 = hex.EncodeToString(came.Sum[:])
 		if came.Octets != sent.Octets || came.Sum != sent.Sum {
@@ -177,7 +183,7 @@ func messages(c net.Conn, w Workload) (r Result, err error) {
 	if _, err := exchange(c, out, in); err != nil {
 		return r, err
 	}
-	start := time.Now()
+	r.began = time.Now()
 	for r.Elapsed < w.Time {
 		took, err := exchange(c, out, in)
 		if err != nil {
@@ -185,7 +191,7 @@ func messages(c net.Conn, w Workload) (r Result, err error) {
 		}
 		r.Latency.Record(took)
 		r.Count++
-		r.Elapsed = time.Since(start)
+		r.Elapsed = time.Since(r.began)
 	}
 	return r, nil
 }
@@ -217,7 +223,7 @@ func exchange(c net.Conn, out, in []byte) (took time.Duration, err error) {
 // connects opens one connection after the other for the workload's time.
 func (c *Client) connects(ctx context.Context, address string, w Workload) (r Result, err error) {
 	out, in := message(w.Size), make([]byte, w.Size)
-	start := time.Now()
+	r.began = time.Now()
 	for r.Elapsed < w.Time {
 		began := time.Now()
 		if err := c.connectOnce(ctx, address, w, out, in); err != nil {
@@ -225,7 +231,7 @@ func (c *Client) connects(ctx context.Context, address string, w Workload) (r Re
 		}
 		r.Latency.Record(time.Since(began))
 		r.Count++
-		r.Elapsed = time.Since(start)
+		r.Elapsed = time.Since(r.began)
 	}
 	return r, nil
 }

@@ -113,7 +113,8 @@ func (w Workload) Check() error {
 
 // Result is what came of a workload. What does not apply is zero.
 type Result struct {
-	// Octets is what the receiver of a transfer got, in Elapsed from its first octet on.
+	// Octets is what the receiver of a transfer got, in Elapsed from when it was asked for until
+	// the client had it all, or knew that the server had.
 	Octets int64 `json:"octets,omitempty"`
 	// Count is how many messages were answered in Elapsed.
 	Count   int64         `json:"count,omitempty"`
@@ -128,6 +129,8 @@ type Result struct {
 	Allocs int64 `json:"allocs,omitempty"`
 	// Memory is what Idle connections take, where that is known.
 	Memory Memory `json:"memory,omitzero"`
+
+	began time.Time // when Elapsed did
 }
 
 // CPU is what a workload used of the processors. Ends that share a process are counted in

@@ -92,13 +92,20 @@ func TestAKnownRateIsMeasured(t *testing.T) {
 		{Kind: bench.Bulk, Way: bench.Upload, Flows: 4},
 	} {
 		w.Time = time.Second
-		r, err := client.Run(ctx, l.Addr().String(), w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// A burst at the start is over the rate; a machine that is busy elsewhere is late.
+		// A burst at the start is over the rate.
 		const over = 1 + 2*burst/rate
-		if got := r.BitsPerSecond(); got < 0.9*want || got > over*want {
+		var got float64
+		// On a machine that is busy elsewhere a run may fall behind, but none gets ahead.
+		for try := 0; try < 5 && got < 0.9*want; try++ {
+			r, err := client.Run(ctx, l.Addr().String(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = r.BitsPerSecond(); got > over*want {
+				break
+			}
+		}
+		if got < 0.9*want || got > over*want {
 			t.Errorf("%v: %.2f Mbit/s, want %.2f", w, got/1e6, want/1e6)
 		}
 	}
