@@ -73,6 +73,15 @@ type RecoveryOwner interface {
 	OwnsRecovery() bool
 }
 
+// MarkReader is implemented by an algorithm that is little without explicit congestion
+// notification. A connection that is opened with it asks for ECN, best AccECN, where the
+// configuration leaves that open; and where no more than RFC 3168 is agreed on, its peer is told
+// of each change between marked and unmarked, as a peer with the like algorithm needs it.
+type MarkReader interface {
+	// ReadsMarks is asked before a connection is opened, and when the algorithm is attached.
+	ReadsMarks() bool
+}
+
 // Adopter is implemented by an algorithm that can take over a live connection. Adopt is called
 // in place of Init; Flow holds the window and ssthresh there are, and no pacing.
 type Adopter interface {

@@ -85,7 +85,7 @@ func bbr1Entry() Entry {
 func dctcpEntry() Entry {
 	return Entry{
 		Name:  "dctcp",
-		About: "for data centres: gives way by the share of octets marked CE (RFC 8257); needs ECN, best AccECN",
+		About: "for data centres: gives way by the share of octets marked CE (RFC 8257); asks for ECN, best AccECN",
 		Options: []Option{
 			{Name: "g", Values: "0.001 to 1", Default: fmt.Sprint(dctcp.GainDefault), About: "weight of the newest window in the estimate"},
 		},

@@ -42,6 +42,9 @@ func New() congestion.Algorithm { return Config{}.New() }
 // Name returns "dctcp".
 func (d *DCTCP) Name() string { return "dctcp" }
 
+// ReadsMarks says that DCTCP wants ECN: without it, it is Reno.
+func (d *DCTCP) ReadsMarks() bool { return true }
+
 // Init starts with an estimate of 1: "DCTCP.Alpha SHOULD be initialized to 1", so that the
 // first mark halves the window.
 func (d *DCTCP) Init(f *congestion.Flow, now mono.Time) {

@@ -68,7 +68,8 @@ type Config struct {
 	// NoFRTO turns the test of time-outs off (RFC 5682).
 	NoFRTO bool
 
-	// ECN is what is asked of explicit congestion notification: ECNPassive.
+	// ECN is what is asked of explicit congestion notification: ECNPassive, under which an
+	// algorithm that is a congestion.MarkReader has ECNAccurate.
 	ECN ECNMode
 
 	// NoECNOption leaves out the option of AccECN, which says how many octets were marked: the

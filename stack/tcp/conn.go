@@ -152,6 +152,7 @@ func (c *Conn) Connect(now mono.Time, cfg *Config, p Params) {
 	c.rcv.tsOK = !cfg.NoTimestamps
 	c.rcv.sackOK = !cfg.NoSACK
 	c.rcv.scaleOK = !cfg.NoWindowScale
+	c.ecnOpen()
 	c.setState(StateSynSent)
 	c.owe.syn = true
 	p.Stats.ActiveOpens++

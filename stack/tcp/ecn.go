@@ -50,13 +50,14 @@ const aceStart = 5
 
 // ecn is the connection's share in explicit congestion notification.
 type ecn struct {
+	asks    ECNMode // of who opens actively
 	kind    ecnKind
 	mute    bool  // the path zeroes ACE: send no ECT
 	out     uint8 // codepoint of the segment that Output wrote last
 	synMark uint8 // codepoint that the peer's SYN, or SYN and ACK, arrived with
 	first   bool  // the next ACK reports synMark instead of the counter
 
-	echo    bool    // RFC 3168: ECE on every segment until the peer says CWR
+	echo    bool    // RFC 3168: ECE on every segment until the peer says CWR; or as RFC 8257 has it
 	reduced bool    // RFC 3168: CWR on the next new data
 	recover seq.Num // one reduction until this is acknowledged
 	peerCE  uint8   // the peer's counter of CE marks as last heard, modulo 8
@@ -65,11 +66,19 @@ type ecn struct {
 	report markReport
 }
 
+// ecnOpen decides what an active open asks for.
+func (c *Conn) ecnOpen() {
+	c.ecn.asks = c.cfg.ECN
+	if c.cfg.ECN == ECNPassive && c.willReadMarks() {
+		c.ecn.asks = ECNAccurate
+	}
+}
+
 // ecnAsk returns the flags of a SYN. One that is repeated asks for nothing: what dropped the
 // first may have been the flags. With AccECN it asks once more before that.
 // https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.4.1
 func (c *Conn) ecnAsk() wire.Flags {
-	switch c.cfg.ECN {
+	switch c.ecn.asks {
 	case ECNClassic:
 		if c.count.synResent == 0 {
 			return wire.ECE | wire.CWR
@@ -211,6 +220,10 @@ func (c *Conn) ecnReceive(seg *wire.Segment, octets int) {
 	case ecnNone:
 		return
 	case ecnClassic:
+		if c.plug != nil && c.plug.marks {
+			c.ecnChange(seg)
+			return
+		}
 		if seg.Flags.Has(wire.CWR) {
 			e.echo = false
 		}
@@ -223,6 +236,17 @@ func (c *Conn) ecnReceive(seg *wire.Segment, octets int) {
 		if octets > 0 {
 			e.report.repeats = 0
 		}
+	}
+}
+
+// ecnChange echoes whether the last segment with data was marked, and at once when that changes,
+// so that the peer can tell how many octets were. What was delayed until then is told with the new
+// value, too much one time and too little the next.
+// https://www.rfc-editor.org/rfc/rfc8257.html#section-3.2
+func (c *Conn) ecnChange(seg *wire.Segment) {
+	if marked := seg.ECN == wire.ECNCE; seg.DataLen() > 0 && marked != c.ecn.echo {
+		c.ecn.echo = marked
+		c.owe.ack = true
 	}
 }
 

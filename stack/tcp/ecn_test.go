@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion"
+	"github.com/millrace-tcp/millrace/congestion/dctcp"
 	"github.com/millrace-tcp/millrace/stack/tcp"
 	"github.com/millrace-tcp/millrace/stack/wire"
 )
@@ -107,6 +109,43 @@ func TestECNAsked(t *testing.T) {
 				t.Errorf("agreed on %q, want %q", got, tt.kind)
 			}
 		})
+	}
+}
+
+// An algorithm that goes by marks has them asked for, unless the configuration knows better.
+func TestECNAskedForTheAlgorithm(t *testing.T) {
+	for mode, want := range map[tcp.ECNMode]wire.Flags{
+		tcp.ECNPassive: ae | cw | ec, tcp.ECNOff: 0, tcp.ECNClassic: ec | cw, tcp.ECNAccurate: ae | cw | ec,
+	} {
+		s := client(t, tcp.Config{ECN: mode, Congestion: dctcp.New})
+		s.wantFlags("SYN", wire.SYN|want, wire.ECNNotECT)
+	}
+	s := client(t, tcp.Config{Congestion: func() congestion.Algorithm { panic("no") }})
+	s.wantFlags("SYN of who can't be asked", wire.SYN, wire.ECNNotECT)
+}
+
+// RFC 8257, section 3.2: with RFC 3168 agreed on, a receiver under DCTCP echoes each change at once.
+func TestECNEchoesChanges(t *testing.T) {
+	s := newScript(t, tcp.Config{Congestion: dctcp.New})
+	syn := wire.Segment{SEQ: irs, Flags: wire.SYN | ec | cw, WND: s.win, Opt: mss(1000)}
+	s.Accept(s.now, &s.cfg, s.params(), &syn)
+	s.wantFlags("SYN,ACK", wire.SYN|ack|ec, wire.ECNNotECT)
+	s.in(ack, 1, 0, 1)
+	at := 1
+	came := func(mark uint8, flags wire.Flags) {
+		s.marked(mark, flags, at, 100, 1)
+		at += 100
+	}
+	s.SetQuickACK(false)
+	came(wire.ECNCE, ack)
+	s.wantFlags("marked", ack|ec, 0)
+	came(wire.ECNECT0, ack)
+	s.wantFlags("not marked, without CWR", ack, 0)
+	came(wire.ECNCE, ack|cw)
+	s.wantFlags("marked, with CWR", ack|ec, 0)
+	came(wire.ECNCE, ack)
+	if b := make([]byte, 2048); s.Output(s.now, b) != 0 {
+		t.Error("an ACK at once though nothing has changed")
 	}
 }
 

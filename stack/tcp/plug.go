@@ -27,6 +27,7 @@ type hooks struct {
 	onOver congestion.RecoveryObserver
 	onUndo congestion.Undoer
 	owner  bool // congestion.RecoveryOwner
+	marks  bool // congestion.MarkReader
 }
 
 // hooksOf asks an algorithm what it wants to hear, and says whether that is anything.
@@ -39,7 +40,8 @@ func hooksOf(alg congestion.Algorithm) (h hooks, any bool) {
 	if o, ok := alg.(congestion.RecoveryOwner); ok {
 		h.owner = o.OwnsRecovery()
 	}
-	return h, sent || lost || over || undo || h.owner
+	h.marks = readsMarks(alg)
+	return h, sent || lost || over || undo || h.owner || h.marks
 }
 
 // attach puts an algorithm in place and asks what it wants to hear.
@@ -82,6 +84,19 @@ func (c *Conn) newAlgorithm() congestion.Algorithm {
 		return c.cfg.Congestion()
 	}
 	return reno.New()
+}
+
+// readsMarks says whether an algorithm wants ECN.
+func readsMarks(alg congestion.Algorithm) bool {
+	m, ok := alg.(congestion.MarkReader)
+	return ok && m.ReadsMarks()
+}
+
+// willReadMarks says whether the algorithm that the connection will have wants ECN. One that
+// panics is dealt with when it is begun.
+func (c *Conn) willReadMarks() (yes bool) {
+	defer func() { _ = recover() }()
+	return readsMarks(c.newAlgorithm())
 }
 
 // ownsRecovery says whether the algorithm's window holds during recovery.
