@@ -3,6 +3,7 @@ package tcp_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,31 @@ func TestObserversHearEventsInOrder(t *testing.T) {
 	l.want(t, "the end of the episode", "recovered loss", "ack 1000 lost 0 flight 0")
 	if r := l.acks[1].Rate; r.Lost != 0 || r.Delivered != 1000 || r.TxInFlight != 1000 || r.PriorDelivered != 3000 {
 		t.Errorf("sample of the retransmission %+v", r)
+	}
+}
+
+// What the reordering timer gives up was shown by no ACK: the episode says that none was acked.
+func TestTheReorderingTimerHasNoACK(t *testing.T) {
+	l := &listener{}
+	s := listening(t, l, 8000)
+	s.after(50 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 1, sack(1001, 2001)) // the first was overtaken
+	s.in(wire.ACK, 1, 0, 4001)                // and has come: there is reordering
+	s.out()
+	s.after(50 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 4001, sack(5001, 8001))
+	l.take()
+	heard := ""
+	for heard == "" {
+		s.wait()
+		for _, h := range l.take() {
+			if strings.HasPrefix(h, "loss ") {
+				heard = h
+			}
+		}
+	}
+	if heard != "loss flight 4000 lost 1000 acked 0" {
+		t.Errorf("heard %q, want an episode without an ACK", heard)
 	}
 }
 

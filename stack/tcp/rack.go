@@ -139,6 +139,7 @@ func (c *Conn) rackDetect(now mono.Time) (lost int, first seq.Num) {
 // onReorder is the reordering timer's expiry: nothing has cleared what was overtaken.
 func (c *Conn) onReorder(now mono.Time) {
 	if lost, first := c.rackDetect(now); lost > 0 {
+		c.ack.Acked, c.ack.CumAcked, c.ack.NewlyLost = 0, 0, 0 // no ACK has shown it
 		c.foundLost(now, lost, first)
 		if c.rec.mode == modeFast {
 			c.govern(0)
