@@ -38,12 +38,27 @@ var (
 )
 
 func (s *Stack) newConn(w *worker) *Conn {
-	c := &Conn{s: s, w: w, sock: socket.Stream{KeepError: true}}
+	c := &Conn{s: s, sock: socket.Stream{KeepError: true}}
 	c.rd.init()
-	c.rd.port = w.shared
 	c.wr.init()
+	c.settle(w)
 	c.linger.Store(-1)
 	return c
+}
+
+// settle has c belong to w. It is called before the application has c, or on the worker.
+func (c *Conn) settle(w *worker) {
+	c.w, c.rd.port = w, w.shared
+}
+
+// ConnMoved is called by the worker of the queue that the answer to our SYN came by, which is the
+// one that c belongs to from then on. The application learns of c only later.
+func (c *Conn) ConnMoved(_ *engine.Conn, to *engine.Engine) {
+	for _, w := range c.s.workers {
+		if w.e == to {
+			c.settle(w)
+		}
+	}
 }
 
 // bind joins c to its connection. It is called on the worker, or before anyone else knows c.

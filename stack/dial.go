@@ -96,14 +96,8 @@ func (d Dialer) dial(ctx context.Context, remote netip.AddrPort) (*Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	cl, err := s.claims.flow(local, remote)
+	c, err := d.open(local, remote)
 	if err != nil {
-		return nil, err
-	}
-	w := s.workers[int(s.next.Add(1))%len(s.workers)]
-	c := s.newConn(w)
-	if err := d.connect(c, cl, remote); err != nil {
-		cl.Release()
 		return nil, err
 	}
 	if err := c.awaitOpen(ctx); err != nil {
@@ -112,6 +106,57 @@ func (d Dialer) dial(ctx context.Context, remote netip.AddrPort) (*Conn, error) 
 		return nil, err
 	}
 	return c, nil
+}
+
+// open claims a flow and has its SYN sent, by the worker on whose queue the answers will come if
+// that is known beforehand, else by that with the fewest connections.
+func (d Dialer) open(local, remote netip.AddrPort) (*Conn, error) {
+	s := d.Stack
+	i := s.idlest()
+	s.workers[i].dialing.Add(1)
+	defer s.workers[i].dialing.Add(-1)
+	cl, err := s.claims.flow(local, remote, s.fits(i, remote))
+	if err != nil {
+		return nil, err
+	}
+	if s.cfg.Steer != nil {
+		if queue, known := s.cfg.Steer(cl.addr, remote); known && queue < len(s.workers) {
+			i = queue
+		}
+	}
+	c := s.newConn(s.workers[i])
+	if err := d.connect(c, cl, remote); err != nil {
+		cl.Release()
+		return nil, err
+	}
+	return c, nil
+}
+
+// idlest returns the number of the worker that has the fewest connections; those that are about
+// to be made count too. Among equals they take turns.
+func (s *Stack) idlest() int {
+	n := len(s.workers)
+	first := int(s.next.Add(1)) % n
+	least := first
+	for i := range n {
+		at := (first + i) % n
+		if s.workers[at].load() < s.workers[least].load() {
+			least = at
+		}
+	}
+	return least
+}
+
+// fits returns what says of a local address whether what remote sends there arrives on queue i,
+// or nil where that cannot be told or does not matter.
+func (s *Stack) fits(i int, remote netip.AddrPort) func(local netip.AddrPort) bool {
+	if s.cfg.Steer == nil || len(s.workers) == 1 {
+		return nil
+	}
+	return func(local netip.AddrPort) bool {
+		queue, known := s.cfg.Steer(local, remote)
+		return !known || queue == i
+	}
 }
 
 // local returns the address to dial from.

@@ -33,6 +33,10 @@ type Config struct {
 	// Claimer is asked before an address or a flow is used; nil is a table of ports of the
 	// stack's own.
 	Claimer Claimer
+	// Steer says on which of the ports that New was given what remote sends to local arrives, if
+	// that is known: an outgoing connection is made there. nil is that it is never known; then a
+	// connection moves to where the answer to its SYN came. Any goroutine calls it.
+	Steer func(local, remote netip.AddrPort) (port int, known bool)
 
 	// TCP is the configuration of connections that have no other. An AckEvery and AckFold that
 	// are both zero mean what real kernels do, whose GRO makes one packet of many: of segments

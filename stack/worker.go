@@ -49,7 +49,8 @@ type worker struct {
 	spin     time.Duration
 	leadSpin time.Duration
 	stop     atomic.Bool
-	rounds   uint // of spinning
+	dialing  atomic.Int32 // connections that are about to be made here
+	rounds   uint         // of spinning
 
 	mu      sync.Mutex
 	woke    bool          // this step opened a gate
@@ -72,6 +73,9 @@ func newWorker(port dataplane.Port, spin time.Duration) *worker {
 	}
 	return w
 }
+
+// load is how many connections the worker has. Any goroutine may call it.
+func (w *worker) load() int { return w.e.Held() + int(w.dialing.Load()) }
 
 // yieldEvery is how many rounds a worker that spins does not yield its thread.
 const yieldEvery = 32

@@ -31,7 +31,7 @@ func (h *host) forge(p *pair, c *Conn, s wire.Segment) {
 	tmpl.Put(b[:], n, 0)
 	tmpl.Finish(b[:tmpl.Len()+n])
 	h.e.in.frame, h.e.in.rest = b[:tmpl.Len()+n], nil
-	h.e.frameIn(p.now, false)
+	h.e.frameIn(p.now, nil)
 }
 
 // TestBlindAttacks: 10,000 each of RST, SYN, FIN, data and timestamps from the future, at both

@@ -51,7 +51,6 @@ type Options struct {
 // any goroutine; the rest, and all fields, belong to the worker.
 type Conn struct {
 	tcp  tcp.Conn
-	eng  *Engine
 	key  flowKey
 	recv queue.Recv
 	send queue.Send
@@ -67,6 +66,7 @@ type Conn struct {
 	dead     bool // CLOSED, and everybody was told
 	closed   bool // the application has closed it
 	prompt   bool // its observer is called before it sends, too
+	moving   bool // to another engine, whose worker has not taken it over yet
 
 	way    way
 	orphan orphanLink
@@ -115,7 +115,7 @@ func (c *Conn) LocalAddr() netip.AddrPort { return c.key.localAddr() }
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.key.remoteAddr() }
 
 // Engine returns the engine that the connection belongs to, for Do.
-func (c *Conn) Engine() *Engine { return c.eng }
+func (c *Conn) Engine() *Engine { return c.shared.eng.Load() }
 
 // Recv returns the queue to read from, by one goroutine at a time. Call PostRead when its
 // UpdateDue says so after a read.
@@ -126,16 +126,16 @@ func (c *Conn) Send() *queue.Send { return &c.send }
 
 // PostWrite tells the worker that there is data in the send queue. Any goroutine may call it,
 // as the other methods that post.
-func (c *Conn) PostWrite() { c.eng.post(c, mailWrote) }
+func (c *Conn) PostWrite() { c.Engine().post(c, mailWrote) }
 
 // PostRead tells the worker that the application has read.
-func (c *Conn) PostRead() { c.eng.post(c, mailRead) }
+func (c *Conn) PostRead() { c.Engine().post(c, mailRead) }
 
 // PostCloseWrite ends our side of the stream.
-func (c *Conn) PostCloseWrite() { c.eng.post(c, mailCloseWrite) }
+func (c *Conn) PostCloseWrite() { c.Engine().post(c, mailCloseWrite) }
 
 // PostCloseRead says that nothing more will be read.
-func (c *Conn) PostCloseRead() { c.eng.post(c, mailCloseRead) }
+func (c *Conn) PostCloseRead() { c.Engine().post(c, mailCloseRead) }
 
 // PostClose ends both sides: neither queue is touched any more by the application.
 func (c *Conn) PostClose() { c.postLast(mailClose) }
@@ -145,8 +145,9 @@ func (c *Conn) PostAbort() { c.postLast(mailAbort | mailClose) }
 
 // postLast gives the buffers back itself where the worker has gone.
 func (c *Conn) postLast(m mail) {
-	c.eng.post(c, m)
-	if c.eng.mail.closed.Load() {
+	e := c.Engine()
+	e.post(c, m)
+	if e.mail.closed.Load() {
 		c.recv.Shut()
 	}
 }
@@ -156,7 +157,7 @@ func (c *Conn) postLast(m mail) {
 func (c *Conn) TCP() *tcp.Conn { return &c.tcp }
 
 // Touch has the connection served in this step. For the worker.
-func (c *Conn) Touch() { c.eng.touch(c) }
+func (c *Conn) Touch() { c.Engine().touch(c) }
 
 // SetPrompt has the observer called before the connection sends what it owes, not only after:
 // what it writes then leaves with the acknowledgement of what it has read. For the worker.
@@ -164,18 +165,18 @@ func (c *Conn) SetPrompt() { c.prompt = true }
 
 // ReadNow, CloseWriteNow and CloseNow do in this step what PostRead, PostCloseWrite, PostClose
 // and PostAbort ask for. For the worker.
-func (c *Conn) ReadNow() { c.read(c.eng.now, mailRead) }
+func (c *Conn) ReadNow() { c.read(c.Engine().now, mailRead) }
 
 // CloseWriteNow is explained with ReadNow.
-func (c *Conn) CloseWriteNow() { c.read(c.eng.now, mailCloseWrite) }
+func (c *Conn) CloseWriteNow() { c.read(c.Engine().now, mailCloseWrite) }
 
 // CloseNow is explained with ReadNow.
 func (c *Conn) CloseNow(abort bool) {
 	if abort {
-		c.read(c.eng.now, mailAbort|mailClose)
+		c.read(c.Engine().now, mailAbort|mailClose)
 		return
 	}
-	c.read(c.eng.now, mailClose)
+	c.read(c.Engine().now, mailClose)
 }
 
 // SetObserver changes who is told. For the worker.
@@ -183,7 +184,8 @@ func (c *Conn) SetObserver(o Observer) { c.observer = o }
 
 // newConn makes a connection that is in no table and no state yet.
 func (e *Engine) newConn(key flowKey, o *Options) *Conn {
-	c := &Conn{eng: e, key: key, timerPos: unscheduled, observer: o.Observer, claim: o.Claim}
+	c := &Conn{key: key, timerPos: unscheduled, observer: o.Observer, claim: o.Claim}
+	c.shared.eng.Store(e)
 	c.way.retryAt = mono.Never
 	c.way.v6 = !key.remoteAddr().Addr().Is4()
 	c.recv.Init(e.cfg.Pool, orDefault(o.RecvBuffer, e.cfg.RecvBuffer))
@@ -206,7 +208,8 @@ func orDefault(v, def int) int {
 
 // params are what the core needs to know of c.
 func (c *Conn) params(now mono.Time, o *Options) tcp.Params {
-	s := &c.eng.secrets
+	e := c.Engine()
+	s := &e.secrets
 	p := tcp.Params{
 		LocalPort: c.key.lport, RemotePort: c.key.rport,
 		ISS:      s.initialSequence(now, &c.key),
@@ -216,7 +219,7 @@ func (c *Conn) params(now mono.Time, o *Options) tcp.Params {
 		Seed:     s.flowSeed(now, &c.key),
 		Send:     &c.send, Recv: &c.recv,
 		SendMax: c.sendMax, RecvMax: c.recvMax,
-		Stats: &c.eng.stats.TCP, Challenges: c.eng.challenges, Scratch: &c.eng.core,
+		Stats: &e.stats.TCP, Challenges: e.challenges, Scratch: &e.core,
 	}
 	if o.Congestion != nil {
 		p.Congestion = o.Congestion(c.LocalAddr(), c.RemoteAddr())
@@ -233,7 +236,7 @@ func (c *Conn) apply(now mono.Time, o *Options) {
 	if o.UserTimeout > 0 {
 		c.tcp.SetUserTimeout(now, o.UserTimeout)
 	}
-	if record := c.eng.cfg.Recorder; record != nil {
+	if record := c.Engine().cfg.Recorder; record != nil {
 		c.tcp.SetRecorder(record(c.LocalAddr(), c.RemoteAddr()))
 	}
 }
@@ -263,9 +266,9 @@ func (c *Conn) read(now mono.Time, m mail) {
 	if m&mailClose != 0 {
 		c.closed = true
 		c.tcp.Close(now)
-		c.eng.orphaned(now, c)
+		c.Engine().orphaned(now, c)
 	}
-	c.eng.touch(c)
+	c.Engine().touch(c)
 }
 
 // publish shows the application the present state.
@@ -291,5 +294,5 @@ func (c *Conn) publish() {
 // input hands a segment to the core.
 func (c *Conn) input(now mono.Time, seg *wire.Segment) {
 	c.tcp.Input(now, seg)
-	c.eng.touch(c)
+	c.Engine().touch(c)
 }

@@ -203,7 +203,7 @@ func TestCookieOnOtherQueue(t *testing.T) {
 	p.send(wire.Segment{SEQ: 1000, Flags: wire.SYN})
 	s := p.want(wire.SYN | wire.ACK)
 	other.e.in.frame, other.e.in.rest = p.build(wire.Segment{SEQ: 1001, ACK: s.SEQ + 1, Flags: wire.ACK}), nil
-	other.e.frameIn(p.now, false)
+	other.e.frameIn(p.now, nil)
 	if len(other.accepted) != 1 {
 		t.Fatal("the cookie was not accepted")
 	}

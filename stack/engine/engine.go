@@ -272,6 +272,7 @@ func (e *Engine) taken(key *flowKey) bool {
 func (e *Engine) add(c *Conn) {
 	e.flows.put(c)
 	c.inTable = true
+	e.mail.held.Add(1)
 	e.cfg.Pool.Charge(connOctets)
 	e.directoryAdd(&c.key)
 	c.publish()
@@ -284,13 +285,19 @@ func (e *Engine) remove(c *Conn, gone bool) {
 	e.timers.cancel(c)
 	e.orphans.remove(c)
 	if c.inTable {
-		c.inTable = false
-		e.cfg.Pool.Charge(-connOctets)
-		e.flows.remove(c)
+		e.untable(c)
 		if gone {
 			e.directoryRemove(&c.key)
 		}
 	}
+}
+
+// untable takes c, which is there, out of the table.
+func (e *Engine) untable(c *Conn) {
+	c.inTable = false
+	e.mail.held.Add(-1)
+	e.cfg.Pool.Charge(-connOctets)
+	e.flows.remove(c)
 }
 
 // bury removes a connection that is CLOSED.

@@ -33,7 +33,7 @@ func (e *Engine) receive(now mono.Time) bool {
 			i = e.gather(i, n)
 		}
 		e.stats.RXFrames++
-		e.frameIn(now, false)
+		e.frameIn(now, nil)
 	}
 	e.port.Free(e.rx[:n])
 	return true
@@ -52,9 +52,9 @@ func (e *Engine) gather(first, n int) (last int) {
 	return last
 }
 
-// frameIn takes the packet in e.in apart. forwarded says that it came by way of another queue,
-// which did not find its flow either.
-func (e *Engine) frameIn(now mono.Time, forwarded bool) {
+// frameIn takes the packet in e.in apart. from is the engine of the queue that it came on if that
+// has handed it over, else nil.
+func (e *Engine) frameIn(now mono.Time, from *Engine) {
 	in := &e.in
 	b := in.frame
 	var err error
@@ -80,9 +80,9 @@ func (e *Engine) frameIn(now mono.Time, forwarded bool) {
 	}
 	switch in.ip.Proto {
 	case wire.ProtoTCP:
-		e.tcpIn(now, forwarded)
+		e.tcpIn(now, from)
 	case wire.ProtoICMP, wire.ProtoICMP6:
-		e.icmpIn(now, forwarded)
+		e.icmpIn(now, from != nil)
 	default:
 		e.stats.Drop.NotTCP++
 	}
@@ -100,7 +100,7 @@ func (e *Engine) dropIP(err error) {
 }
 
 // tcpIn handles a packet that carries TCP.
-func (e *Engine) tcpIn(now mono.Time, forwarded bool) {
+func (e *Engine) tcpIn(now mono.Time, from *Engine) {
 	in := &e.in
 	p := &in.ip
 	if p.Src.IsMulticast() || p.Src.IsUnspecified() || p.Src == p.Dst {
@@ -125,7 +125,9 @@ func (e *Engine) tcpIn(now mono.Time, forwarded bool) {
 		lport: in.seg.DstPort, rport: in.seg.SrcPort,
 	}
 	if c := e.flows.get(&in.key); c != nil {
-		e.connIn(now, c, in)
+		if from == nil || from == e || !e.follow(c, from) {
+			e.connIn(now, c, in)
+		}
 		return
 	}
 	if e.halves.n > 0 {
@@ -140,7 +142,7 @@ func (e *Engine) tcpIn(now mono.Time, forwarded bool) {
 			return
 		}
 	}
-	if !forwarded && e.forwardToOwner(&in.key) {
+	if e.passOn(from) {
 		return
 	}
 	e.strangerIn(now, in)

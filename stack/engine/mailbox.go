@@ -18,21 +18,29 @@ import (
 type mailbox struct {
 	posted atomic.Pointer[Conn] // a stack, linked by shared.next
 	parked atomic.Bool
-	orders atomic.Bool // commands or frames may be waiting
-	closed atomic.Bool // set under mu; the worker reads no mail any more, but for a last time
+	orders atomic.Bool  // commands or frames may be waiting
+	closed atomic.Bool  // set under mu; the worker reads no mail any more, but for a last time
+	held   atomic.Int32 // connections of the engine
 
 	mu       sync.Mutex
 	commands []func(now mono.Time)
 	spare    []func(now mono.Time) // the slice that commands had before: reused
-	frames   [][]byte              // packets of our flows that came on another queue
-	spareIn  [][]byte
+	frames   []stray               // packets of our flows that came on another queue
+	spareIn  []stray
 }
 
 // shared is what a connection shares with its application besides the queues.
 type shared struct {
 	mail   atomic.Uint32
-	next   *Conn // on the list of the mailbox
+	next   *Conn                  // on the list of the mailbox
+	eng    atomic.Pointer[Engine] // that it belongs to, or is on its way to
 	status atomic.Uint32
+}
+
+// stray is a copy of a packet that came on another queue than its flow's.
+type stray struct {
+	packet []byte
+	from   *Engine // that of the queue it came on
 }
 
 // forwardMax is the most frames that wait for the worker from other queues: four batches,
@@ -56,15 +64,20 @@ func (e *Engine) post(c *Conn, m mail) {
 	if c.shared.mail.Or(m) != 0 {
 		return // it is on the list, or about to be put there by who came first
 	}
+	e.enlist(c)
+	if h := e.cfg.Helper; h == nil || !h() {
+		e.wake()
+	}
+}
+
+// enlist puts c, which has mail and is on no list, on that of e.
+func (e *Engine) enlist(c *Conn) {
 	for {
 		head := e.mail.posted.Load()
 		c.shared.next = head
 		if e.mail.posted.CompareAndSwap(head, c) {
-			break
+			return
 		}
-	}
-	if h := e.cfg.Helper; h == nil || !h() {
-		e.wake()
 	}
 }
 
@@ -90,8 +103,8 @@ func (e *Engine) Do(f func(now mono.Time)) bool {
 }
 
 // forward hands a copy of a packet over that belongs to a flow of this engine, in one piece. The
-// worker of another queue calls it. It says false when there is no room.
-func (e *Engine) forward(frame []byte, rest [][]byte) bool {
+// worker of the queue that it came on calls it. It says false when there is no room.
+func (e *Engine) forward(from *Engine, frame []byte, rest [][]byte) bool {
 	e.mail.mu.Lock()
 	if e.mail.closed.Load() || len(e.mail.frames) >= forwardMax {
 		e.mail.mu.Unlock()
@@ -101,7 +114,7 @@ func (e *Engine) forward(frame []byte, rest [][]byte) bool {
 	for _, b := range rest {
 		whole = append(whole, b...)
 	}
-	e.mail.frames = append(e.mail.frames, whole)
+	e.mail.frames = append(e.mail.frames, stray{whole, from})
 	e.mail.orders.Store(true)
 	e.mail.mu.Unlock()
 	e.wake()
@@ -143,8 +156,10 @@ func (e *Engine) readMail(now mono.Time) bool {
 	for c := first; c != nil; {
 		next := c.shared.next
 		c.shared.next = nil
-		// From here on c may be posted again.
-		c.read(now, c.shared.mail.Swap(0))
+		if e.holds(c) {
+			// From here on c may be posted again.
+			c.read(now, c.shared.mail.Swap(0))
+		}
 		c = next
 	}
 	return true
@@ -162,10 +177,10 @@ func (e *Engine) obey(now mono.Time) {
 	for _, f := range commands {
 		f(now)
 	}
-	for _, b := range frames {
+	for _, s := range frames {
 		e.stats.ForwardedIn++
-		e.in.frame, e.in.rest = b, nil
-		e.frameIn(now, true)
+		e.in.frame, e.in.rest = s.packet, nil
+		e.frameIn(now, s.from)
 	}
 	clear(commands)
 	clear(frames)

@@ -8,7 +8,8 @@ import (
 // Directory knows which engine owns a flow, for the stacks of NICs with several queues: a
 // packet may arrive on another queue than its connection was made on, because the NIC, or
 // the peer of a veth, spread it so, or because we dialled from a queue of our own choice.
-// Engines share one; with a single queue there is none.
+// Engines share one; with a single queue there is none. Packets that find their connection on
+// the queue they came by do not ask it.
 type Directory struct {
 	shards [directoryShards]directoryShard
 	// cookieAt is when a SYN cookie was last sent: its ACK may come on any queue.
@@ -59,23 +60,32 @@ func (e *Engine) directoryRemove(k *flowKey) {
 	}
 }
 
+// ownerOf returns the engine that a flow belongs to, or nil.
+func (d *Directory) ownerOf(k *flowKey) *Engine {
+	s := d.shard(k)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.owner[*k]
+}
+
 // forwardToOwner hands the packet in e.in to the engine that owns its flow, and says whether
 // there is one other than e. A packet for which that has no room is lost, and counted.
 func (e *Engine) forwardToOwner(k *flowKey) bool {
 	if e.cfg.Directory == nil {
 		return false
 	}
-	s := e.cfg.Directory.shard(k)
-	s.mu.RLock()
-	owner := s.owner[*k]
-	s.mu.RUnlock()
+	owner := e.cfg.Directory.ownerOf(k)
 	if owner == nil || owner == e {
 		return false
 	}
-	if owner.forward(e.in.frame, e.in.rest) {
+	e.handTo(owner)
+	return true
+}
+
+func (e *Engine) handTo(owner *Engine) {
+	if owner.forward(e, e.in.frame, e.in.rest) {
 		e.stats.Forwarded++
 	} else {
 		e.stats.Drop.ForwardFull++
 	}
-	return true
 }

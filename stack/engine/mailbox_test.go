@@ -66,7 +66,7 @@ func TestMailbox(t *testing.T) {
 			t.Errorf("of poster %d %d were done, want %d", i, n, posts)
 		}
 	}
-	if e.Do(func(mono.Time) {}) || e.forward(nil, nil) {
+	if e.Do(func(mono.Time) {}) || e.forward(e, nil, nil) {
 		t.Error("a closed engine takes orders")
 	}
 }

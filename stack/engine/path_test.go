@@ -283,7 +283,7 @@ func TestDirectory(t *testing.T) {
 	b = b[:tmpl.Len()+n]
 	tmpl.Finish(b)
 	other.e.in.frame, other.e.in.rest = b, nil
-	other.e.frameIn(p.now, false)
+	other.e.frameIn(p.now, nil)
 	p.settle()
 	if s := p.want(wire.ACK); s.ACK != nxt+5 {
 		t.Errorf("got ACK %d, want %d", s.ACK, nxt+5)
@@ -294,7 +294,7 @@ func TestDirectory(t *testing.T) {
 	// Nobody takes them out: the mailbox is bounded.
 	for range forwardMax + 10 {
 		other.e.in.frame, other.e.in.rest = b, nil
-		other.e.frameIn(p.now, false)
+		other.e.frameIn(p.now, nil)
 	}
 	if got := other.e.Stats().Drop.ForwardFull; got != 10 {
 		t.Errorf("%d frames were dropped, want 10", got)
@@ -302,7 +302,7 @@ func TestDirectory(t *testing.T) {
 	p.settle()
 	p.h.e.Close(p.now)
 	other.e.in.frame, other.e.in.rest = b, nil
-	other.e.frameIn(p.now, false)
+	other.e.frameIn(p.now, nil)
 	if got := other.e.Stats().Forwarded; got != 1+forwardMax {
 		t.Errorf("%d frames were forwarded, want %d: the flow is gone", got, 1+forwardMax)
 	}

@@ -16,6 +16,7 @@ type Stats struct {
 	TimeWaitEvicted      uint64 // the table was full: the oldest left early
 	Forwarded            uint64 // frames handed to the queue that owns their flow
 	ForwardedIn          uint64
+	Moved                uint64 // connections that went to the queue which the answer to their SYN came by
 	FramesExhausted      uint64 // output put off for want of a transmit frame
 	RoutesHeld           uint64 // output put off until the neighbour is known
 	ICMPPathMTU          uint64 // believed

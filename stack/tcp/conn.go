@@ -171,6 +171,11 @@ func (c *Conn) Accept(now mono.Time, cfg *Config, p Params, syn *wire.Segment) {
 	c.owe.syn = true
 }
 
+// Rehome gives the connection to another worker, whose these are: see Params.
+func (c *Conn) Rehome(stats *Stats, challenges *ChallengeLimit, scratch *Scratch) {
+	c.p.Stats, c.p.Challenges, c.p.Scratch = stats, challenges, scratch
+}
+
 func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 	*c = Conn{cfg: cfg, p: p, opt: defaultSettings()}
 	for i := range c.timers {

@@ -93,6 +93,7 @@ var engineCounters = []struct {
 	{"millrace_time_wait_evicted_total", "TIME-WAITs ended early, for the table was full.", func(s *engine.Stats) uint64 { return s.TimeWaitEvicted }},
 	{"millrace_forwarded_total", "Frames handed to the queue that owns their flow.", func(s *engine.Stats) uint64 { return s.Forwarded }},
 	{"millrace_forwarded_in_total", "Frames that another queue handed over.", func(s *engine.Stats) uint64 { return s.ForwardedIn }},
+	{"millrace_moved_total", "Connections that went to the queue which the answer to their SYN came by.", func(s *engine.Stats) uint64 { return s.Moved }},
 	{"millrace_frames_exhausted_total", "Times output waited for a transmit frame.", func(s *engine.Stats) uint64 { return s.FramesExhausted }},
 	{"millrace_routes_held_total", "Times output waited for a neighbour's address.", func(s *engine.Stats) uint64 { return s.RoutesHeld }},
 	{"millrace_path_mtu_evicted_total", "Path MTUs forgotten early because too many were known.", func(s *engine.Stats) uint64 { return s.PathMTUEvicted }},
