@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/millrace-tcp/millrace/dataplane/fault"
 	"github.com/millrace-tcp/millrace/internal/lab"
@@ -103,6 +107,40 @@ func TestECN(t *testing.T) {
 	if seen[0].echoed.Load() == echoed || seen[1].told.Load() == told {
 		t.Errorf("of the kernel's marked packets: %d answers of ours with ECE, %d of its segments with CWR, want some of both",
 			seen[0].echoed.Load()-echoed, seen[1].told.Load()-told)
+	}
+}
+
+// TestECNAsked is ECN that we ask the kernel's TCP for, which grants RFC 3168: because we are told
+// to, or because the congestion control goes by marks.
+func TestECNAsked(t *testing.T) {
+	var seen [2]seenECN
+	p := newPath(t, 1, fault.Direction{}, seen[0].look, seen[1].look)
+	c := file(t, 8*mib)
+	kernelFiles(t, p.b, "10.77.0.2:8080")
+	const (
+		syn, synAndACK = 0x02, 0x12
+		flagAE         = 0x100
+	)
+	for _, tt := range []struct {
+		flag, value string
+		asks        uint32
+		grants      uint32
+	}{
+		{"--cc", "cubic", 0, 0},
+		{"--ecn", "classic", flagECE | flagCWR, flagECE},
+		{"--cc", "dctcp", flagAE | flagECE | flagCWR, flagECE},
+	} {
+		got := filepath.Join(t.TempDir(), "got")
+		output(t, most(time.Minute), p.a, built.path, "get", "http://10.77.0.2:8080/"+c.name, "-o", got, "--nic", p.a.Interface, tt.flag, tt.value)
+		if asks, grants := seen[0].syn.Load(), seen[1].syn.Load(); asks != syn|tt.asks || grants != synAndACK|tt.grants {
+			t.Errorf("%s %s: SYN %#x, SYN and ACK %#x; want %#x and %#x", tt.flag, tt.value, asks, grants, syn|tt.asks, synAndACK|tt.grants)
+		}
+		if b, err := os.ReadFile(got); err != nil || sha256.Sum256(b) != c.sum {
+			t.Errorf("%s %s: %d octets came, not those that were sent, %v", tt.flag, tt.value, len(b), err)
+		}
+	}
+	if seen[1].marked.Load() == 0 || seen[0].echoed.Load() == 0 {
+		t.Errorf("%d packets marked, %d ACKs of ours with ECE, want some of both", seen[1].marked.Load(), seen[0].echoed.Load())
 	}
 }
 

@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"fmt"
+
 	"github.com/millrace-tcp/millrace/congestion"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/seq"
@@ -17,6 +19,27 @@ const (
 	ECNClassic                 // asks for RFC 3168
 	ECNAccurate                // asks for AccECN (RFC 9768), and takes RFC 3168 if that is what there is
 )
+
+// ecnModeNames are the modes' names, as command lines have them.
+var ecnModeNames = [...]string{ECNPassive: "passive", ECNOff: "off", ECNClassic: "classic", ECNAccurate: "accurate"}
+
+// String returns the name that ParseECNMode takes.
+func (m ECNMode) String() string {
+	if int(m) < len(ecnModeNames) {
+		return ecnModeNames[m]
+	}
+	return "unknown"
+}
+
+// ParseECNMode returns the mode of a name: passive, off, classic or accurate.
+func ParseECNMode(name string) (ECNMode, error) {
+	for m, n := range ecnModeNames {
+		if n == name {
+			return ECNMode(m), nil
+		}
+	}
+	return 0, fmt.Errorf("tcp: no ECN mode %q; there are %v", name, ecnModeNames)
+}
 
 // ecnKind is what was agreed.
 type ecnKind uint8

@@ -149,6 +149,20 @@ func TestECNEchoesChanges(t *testing.T) {
 	}
 }
 
+func TestECNModeNames(t *testing.T) {
+	for _, name := range []string{"passive", "off", "classic", "accurate"} {
+		if m, err := tcp.ParseECNMode(name); err != nil || m.String() != name {
+			t.Errorf("%q is %v, %v", name, m, err)
+		}
+	}
+	if m, err := tcp.ParseECNMode("yes"); err == nil {
+		t.Errorf(`"yes" is %v`, m)
+	}
+	if m := tcp.ECNMode(9); m.String() != "unknown" {
+		t.Errorf("mode 9 is %v", m)
+	}
+}
+
 // A SYN that is repeated asks for nothing (RFC 3168, section 6.1.1.1); AccECN tries once more
 // before that (RFC 9768, section 3.1.4.1).
 func TestECNFallsBackWhenTheSYNIsLost(t *testing.T) {

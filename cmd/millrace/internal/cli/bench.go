@@ -196,7 +196,7 @@ func (m *measurement) config() (suite.Config, error) {
 	}
 	cfg.Bed = testbed.Config{End: []string{self, "bench", "end"}, Client: []string{self, "peer"}}
 	if m.port != nil {
-		if cfg.Bed.Flags, err = m.port.flags("cc", "mode", "spin", "pcap", "metrics"); err != nil {
+		if cfg.Bed.Flags, err = m.port.flags("cc", "ecn", "mode", "spin", "pcap", "metrics"); err != nil {
 			return cfg, err
 		}
 	}

@@ -25,6 +25,7 @@ type nic struct {
 
 	name    string
 	cc      string
+	ecn     choice
 	mode    choice
 	stack   choice
 	queues  int
@@ -46,12 +47,14 @@ func (a *app) nicFlags(cmd *cobra.Command) *nic {
 func (a *app) portFlags(cmd *cobra.Command) *nic {
 	n := &nic{
 		app: a, cmd: cmd,
+		ecn:   choice{value: "passive", of: []string{"passive", "off", "classic", "accurate"}},
 		mode:  choice{value: "auto", of: []string{"auto", "zerocopy", "copy", "generic"}},
 		stack: choice{value: "millrace", of: []string{"millrace", "kernel"}},
 	}
 	f := cmd.Flags()
 	f.StringVar(&n.name, "nic", "", "interface `IF`; what millrace does not claim stays with the kernel (default: the one with a default route)")
 	f.StringVar(&n.cc, "cc", "", "congestion control `NAME`, or with options NAME?k=v&k=v, see millrace cc list (default "+catalog.Default+")")
+	f.Var(&n.ecn, "ecn", "congestion marks to ask for: passive|off|classic|accurate; passive grants what the peer asks for, and asks for accurate where --cc goes by marks (dctcp)")
 	f.Var(&n.mode, "mode", "how frames pass: auto|zerocopy|copy|generic; auto takes the best that works and says which")
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
 	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers and 50us for readers, as measured best)")
@@ -76,11 +79,11 @@ func (n *nic) config() (network.Config, error) {
 		}
 	}
 	cfg := network.Config{
-		NIC: n.name, Congestion: n.cc, Mode: n.mode.value, Queues: n.queues,
+		NIC: n.name, Congestion: n.cc, ECN: n.ecn.value, Mode: n.mode.value, Queues: n.queues,
 		Spin: n.spin.d, PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
 	}
 	if n.stack.value == "kernel" {
-		for _, f := range []string{"nic", "mode", "queues", "spin", "pcap", "trace"} {
+		for _, f := range []string{"nic", "ecn", "mode", "queues", "spin", "pcap", "trace"} {
 			if n.cmd.Flags().Changed(f) {
 				return cfg, usagef("--%s means nothing with --stack kernel", f)
 			}

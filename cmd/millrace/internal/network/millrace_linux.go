@@ -56,6 +56,13 @@ func Open(cfg Config) (Network, error) {
 		}
 		mc.Mode = mode
 	}
+	if cfg.ECN != "" {
+		ecn, err := tcp.ParseECNMode(cfg.ECN)
+		if err != nil {
+			return nil, err
+		}
+		mc.Stack.TCP.ECN = ecn
+	}
 	n := &nic{congestion: cfg.Congestion}
 	if err := n.ChooseCongestion(""); err != nil {
 		return nil, err

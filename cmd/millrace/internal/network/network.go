@@ -35,6 +35,7 @@ type HandlerListener interface {
 type Config struct {
 	NIC        string        // interface name; "": DefaultNIC
 	Congestion string        // name and options, "cubic?hystart=off"; "": the stack's default
+	ECN        string        // "passive", "off", "classic" or "accurate"; "": passive
 	Mode       string        // "auto", "zerocopy", "copy" or "generic"; "": auto
 	Queues     int           // receive queues to serve; 0: all
 	Spin       time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
