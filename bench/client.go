@@ -28,15 +28,21 @@ func (c *Client) Run(ctx context.Context, address string, w Workload) (Result, e
 	}
 	var r Result
 	var err error
+	var p pulse
 	switch w.Kind {
 	case Idle:
 		r, err = c.idle(ctx, address, w)
 	case HTTP:
 		return r, fmt.Errorf("bench: a stock client runs %s", w.Kind)
 	case Connect:
-		r, err = c.flows(ctx, w, func(ctx context.Context) (Result, error) { return c.connects(ctx, address, w) })
-	case Bulk, Exact, RequestResponse:
-		r, err = c.flows(ctx, w, func(ctx context.Context) (Result, error) { return c.onConn(ctx, address, w) })
+		one := func(ctx context.Context) (Result, error) { return c.connects(ctx, address, w, &p) }
+		r, err = p.watch(ctx, func(ctx context.Context) (Result, error) { return c.flows(ctx, w, one) })
+	case Exact:
+		// It has all the time that it takes.
+		r, err = c.flows(ctx, w, func(ctx context.Context) (Result, error) { return c.onConn(ctx, address, w, &p) })
+	case Bulk, RequestResponse:
+		one := func(ctx context.Context) (Result, error) { return c.onConn(ctx, address, w, &p) }
+		r, err = p.watch(ctx, func(ctx context.Context) (Result, error) { return c.flows(ctx, w, one) })
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -83,8 +89,8 @@ func together(parts []Result) (r Result) {
 }
 
 // onConn runs a workload on one connection.
-func (c *Client) onConn(ctx context.Context, address string, w Workload) (Result, error) {
-	conn, stop, err := c.open(ctx, address, w)
+func (c *Client) onConn(ctx context.Context, address string, w Workload, p *pulse) (Result, error) {
+	conn, stop, err := c.open(ctx, address, w, p)
 	if err != nil {
 		return Result{}, err
 	}
@@ -106,22 +112,23 @@ func (c *Client) onConn(ctx context.Context, address string, w Workload) (Result
 	return r, err
 }
 
-// open connects, and has the connection closed when ctx ends or stop is called.
-func (c *Client) open(ctx context.Context, address string, w Workload) (conn net.Conn, stop func(), err error) {
+// open connects, and has the connection closed when ctx ends or stop is called. What moves on
+// it beats p.
+func (c *Client) open(ctx context.Context, address string, w Workload, p *pulse) (conn net.Conn, stop func(), err error) {
 	conn, err = c.Dial(ctx, "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("bench: connect: %w", err)
 	}
 	ended := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	if w.Kind != Exact {
-		err = conn.SetDeadline(time.Now().Add(w.Time + patience))
+		err = conn.SetDeadline(time.Now().Add(w.Longest() + patience))
 	}
 	if err != nil {
 		ended()
 		_ = conn.Close()
 		return nil, nil, fmt.Errorf("bench: connect: %w", err)
 	}
-	return conn, func() { ended(); _ = conn.Close() }, nil
+	return moving{conn, p}, func() { ended(); _ = conn.Close() }, nil
 }
 
 func upload(c net.Conn, w Workload, seed uint64) (r Result, err error) {
@@ -176,15 +183,17 @@ func concluded(w Workload, came, sent tally) (Result, error) {
 	return r, nil
 }
 
-// messages sends messages on one connection for the workload's time.
+// messages sends messages on one connection for the workload's time, and for its share of the
+// count.
 func messages(c net.Conn, w Workload) (r Result, err error) {
 	out, in := message(w.Size), make([]byte, w.Size)
 	// The first finds nothing in any cache, and what it waits for the handshake may cost.
 	if _, err := exchange(c, out, in); err != nil {
 		return r, err
 	}
+	share := (w.Count + int64(w.flows()) - 1) / int64(w.flows())
 	r.began = time.Now()
-	for r.Elapsed < w.Time {
+	for r.Elapsed < w.Time || r.Count < share && r.Elapsed < w.Longest() {
 		took, err := exchange(c, out, in)
 		if err != nil {
 			return r, err
@@ -221,12 +230,12 @@ func exchange(c net.Conn, out, in []byte) (took time.Duration, err error) {
 }
 
 // connects opens one connection after the other for the workload's time.
-func (c *Client) connects(ctx context.Context, address string, w Workload) (r Result, err error) {
+func (c *Client) connects(ctx context.Context, address string, w Workload, p *pulse) (r Result, err error) {
 	out, in := message(w.Size), make([]byte, w.Size)
 	r.began = time.Now()
 	for r.Elapsed < w.Time {
 		began := time.Now()
-		if err := c.connectOnce(ctx, address, w, out, in); err != nil {
+		if err := c.connectOnce(ctx, address, w, p, out, in); err != nil {
 			return r, err
 		}
 		r.Latency.Record(time.Since(began))
@@ -236,8 +245,8 @@ func (c *Client) connects(ctx context.Context, address string, w Workload) (r Re
 	return r, nil
 }
 
-func (c *Client) connectOnce(ctx context.Context, address string, w Workload, out, in []byte) error {
-	conn, stop, err := c.open(ctx, address, w)
+func (c *Client) connectOnce(ctx context.Context, address string, w Workload, p *pulse, out, in []byte) error {
+	conn, stop, err := c.open(ctx, address, w, p)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (p Plan) Compare(ctx context.Context, experiments []Experiment) ([][]Runs, 
 				j := (n + round) % len(x.Targets)
 				w := x.Workload
 				if warm {
-					w.Time = p.Warm
+					w.Time, w.Count = p.Warm, 0
 				}
 				if p.Progress != nil {
 					p.Progress(done, total, x.Targets[j], w)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/millrace-tcp/millrace/bench/usage"
@@ -136,6 +137,8 @@ func (r *Remote) ask(ctx context.Context, o order) (a answer, err error) {
 		return a, context.Cause(ctx)
 	case err != nil:
 		return a, fmt.Errorf("bench: ask the other process: %w", err)
+	case strings.HasPrefix(a.Error, ErrStalled.Error()):
+		return a, fmt.Errorf("%w%s", ErrStalled, strings.TrimPrefix(a.Error, ErrStalled.Error()))
 	case a.Error != "":
 		return a, errors.New(a.Error)
 	}

@@ -82,7 +82,7 @@ func (s *Server) serveConn(c net.Conn, release func()) error {
 	}
 	deadline := time.Time{}
 	if w.Kind != Exact {
-		deadline = time.Now().Add(w.Time + patience)
+		deadline = time.Now().Add(w.Longest() + patience)
 	}
 	if err := c.SetDeadline(deadline); err != nil {
 		return err

@@ -50,9 +50,13 @@ const (
 	SizeMax   = 1 << 20
 	OctetsMax = 1 << 40
 	FlowsMax  = ConnsMax - 1
+	CountMax  = 1 << 40
 	// BlockSize is how many octets one Read or Write of a bulk transfer asks for.
 	BlockSize = 128 << 10
 )
+
+// stretchMax is how many times as long as its Time a workload may take for its Count.
+const stretchMax = 5
 
 // Workload is what to measure.
 type Workload struct {
@@ -62,6 +66,9 @@ type Workload struct {
 	Size int `json:"size,omitempty"`
 	// Octets is how many Exact moves.
 	Octets int64 `json:"octets,omitempty"`
+	// Count is how many messages RequestResponse sends at least, all connections together: it
+	// goes on for them when Time is over, for up to stretchMax times as long.
+	Count int64 `json:"count,omitempty"`
 	// Time is how long all kinds but Exact go on.
 	Time time.Duration `json:"time,omitempty"`
 	// Flows is how many connections do it at once, or are idle; 0 is one.
@@ -70,6 +77,18 @@ type Workload struct {
 
 // flows is the number of connections.
 func (w Workload) flows() int { return max(1, w.Flows) }
+
+// Longest is how long the workload goes on at most, of Exact 0: as long as it takes.
+func (w Workload) Longest() time.Duration {
+	switch w.Kind {
+	case Exact:
+		return 0
+	case RequestResponse:
+		return stretchMax * w.Time
+	case Bulk, Connect, Idle, HTTP:
+	}
+	return w.Time
+}
 
 // String names the workload as tables and logs do.
 func (w Workload) String() string {
@@ -105,6 +124,8 @@ func (w Workload) Check() error {
 		return fmt.Errorf("bench: a message of %d octets is not from 1 to %d", w.Size, SizeMax)
 	case w.Kind == Exact && (w.Octets < 1 || w.Octets > OctetsMax):
 		return fmt.Errorf("bench: %d octets is not from 1 to %d", w.Octets, int64(OctetsMax))
+	case w.Count < 0 || w.Count > CountMax:
+		return fmt.Errorf("bench: %d messages is not from 0 to %d", w.Count, int64(CountMax))
 	case w.Kind != Exact && (w.Time <= 0 || w.Time > TimeMax):
 		return fmt.Errorf("bench: a time of %v is not above 0 and at most %v", w.Time, TimeMax)
 	}

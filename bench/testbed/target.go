@@ -63,7 +63,7 @@ func (t *target) run(ctx context.Context, w bench.Workload) (bench.Result, error
 
 // watch kills the processes of a run that does not end. It returns what ends the watch.
 func (t *target) watch(w bench.Workload) (stop func()) {
-	timer := time.AfterFunc(w.Time+watchMax, func() {
+	timer := time.AfterFunc(w.Longest()+watchMax, func() {
 		for _, p := range []*process{t.client, t.server} {
 			if p != nil {
 				_ = p.cmd.Process.Kill()
