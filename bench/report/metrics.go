@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,12 +85,38 @@ func (m *metrics) cpu(unit string, units func(bench.Result) float64) {
 	}
 }
 
-// latency adds percentiles, in microseconds.
+// tailLeast is how many times there must be beyond a percentile for it to say anything: p99.99
+// takes 100,000.
+const tailLeast = 10
+
+// basis is how many times a percentile takes.
+func basis(percentile float64) int64 {
+	return int64(math.Round(tailLeast / (1 - percentile/100)))
+}
+
+// BasisMost is how many times the last of the percentiles takes.
+const BasisMost = tailLeast * 10_000
+
+// latency adds percentiles, in microseconds: of each run if each has the basis for it, of all
+// runs together if they have, and else none.
 func (m *metrics) latency() {
+	var all bench.Latency
+	least := int64(math.MaxInt64)
+	for _, r := range m.runs {
+		all.Merge(r.Latency)
+		least = min(least, r.Latency.Count())
+	}
 	for _, name := range strings.Fields(percentiles) {
 		p, _ := strconv.ParseFloat(name[1:], 64) // it is ours
-		m.add(name, "us", "less", func(r bench.Result) float64 {
-			return float64(r.Latency.Percentile(p)) / float64(time.Microsecond)
-		})
+		value := func(l bench.Latency) float64 { return float64(l.Percentile(p)) / float64(time.Microsecond) }
+		switch need := basis(p); {
+		case least >= need:
+			m.add(name, "us", "less", func(r bench.Result) float64 { return value(r.Latency) })
+		case all.Count() >= need:
+			v := value(all)
+			m.all = append(m.all, Metric{
+				Name: name, Unit: "us", Better: "less", Median: v, Min: v, Max: v, Values: []float64{v}, Together: true,
+			})
+		}
 	}
 }

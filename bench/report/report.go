@@ -4,6 +4,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,7 @@ type Cell struct {
 	Stack   string   `json:"stack"`
 	About   string   `json:"about,omitempty"`
 	Failure string   `json:"failure,omitempty"`
+	Stalled bool     `json:"stalled,omitempty"` // and that is the failure
 	Runs    int      `json:"runs"`
 	Metrics []Metric `json:"metrics"`
 	// Latency is the distribution of all runs together, in the encoding of HdrHistogram.
@@ -60,6 +62,9 @@ type Metric struct {
 	Min    float64   `json:"min"`
 	Max    float64   `json:"max"`
 	Values []float64 `json:"values"`
+	// Together says that the value is that of all runs together, as one alone has too few
+	// messages for it.
+	Together bool `json:"together,omitempty"`
 }
 
 // Spread is how far apart the runs are: half of the range, as a share of the median.
@@ -100,7 +105,7 @@ func (r *Report) Add(link testbed.Link, w bench.Workload, runs []bench.Runs, abo
 			Stack: one.Target, About: about[link.String()+" "+one.Target], Runs: len(one.Results), Metrics: []Metric{},
 		}
 		if one.Failure != nil {
-			c.Failure = one.Failure.Error()
+			c.Failure, c.Stalled = one.Failure.Error(), errors.Is(one.Failure, bench.ErrStalled)
 		} else {
 			c.Metrics, c.Latency = metricsOf(w, one.Results), one.Summary().Latency
 		}

@@ -57,6 +57,9 @@ func (r *Report) WriteBenchfmt(w io.Writer) error {
 			for i := range cell.Runs {
 				fmt.Fprintf(&b, "Benchmark%s/stack=%s 1", benchName(row.Name), cell.Stack)
 				for _, m := range cell.Metrics {
+					if i >= len(m.Values) {
+						continue // that of all runs together stands with the first
+					}
 					v, unit := m.Values[i], benchUnit(m)
 					switch m.Unit {
 					case "us":
@@ -202,16 +205,11 @@ func linesOf(row Row) []line {
 	for _, name := range shown {
 		l := line{Title: row.Title + ", " + name}
 		for _, c := range row.Cells {
-			m, ok := c.Metric(name)
-			text := "-"
-			if c.Failure != "" {
-				text = "FAILED"
-			} else if ok {
-				var value float64
-				value, l.Unit = humane(m.Median, m.Unit)
-				text = fmt.Sprintf("%s ±%.0f%%", digits(value), 100*m.Spread())
-			}
+			text, unit := shownOf(c, name)
 			l.Cells = append(l.Cells, text)
+			if unit != "" {
+				l.Unit = unit
+			}
 		}
 		all = append(all, l)
 	}
@@ -232,6 +230,26 @@ func linesOf(row Row) []line {
 		}
 	}
 	return append(all, l)
+}
+
+// shownOf shows a figure of a stack, or why there is none.
+func shownOf(c Cell, name string) (text, unit string) {
+	m, ok := c.Metric(name)
+	switch {
+	case c.Stalled:
+		return "stalled", ""
+	case c.Failure != "":
+		return "FAILED", ""
+	case !ok && strings.HasPrefix(name, "p"):
+		return "too few", "us"
+	case !ok:
+		return "-", ""
+	}
+	value, unit := humane(m.Median, m.Unit)
+	if m.Together {
+		return digits(value) + " of all", unit
+	}
+	return fmt.Sprintf("%s ±%.0f%%", digits(value), 100*m.Spread()), unit
 }
 
 // humane scales what people do not count in ones.

@@ -21,6 +21,9 @@ type Case struct {
 	Link     testbed.Link
 	Workload bench.Workload // Time is Config.Time if 0
 	Stacks   []string
+	// Samples is how many messages of request-response all runs of a stack are to have together,
+	// for its percentiles; runs take longer for them, if they must, but not for ever.
+	Samples int64
 }
 
 // Section is cases whose links and stacks are up at the same time, and which take turns.
@@ -106,6 +109,7 @@ func (cfg Config) section(ctx context.Context, r *report.Report, s Section, befo
 		if x.Workload.Time == 0 {
 			x.Workload.Time = cfg.Time
 		}
+		x.Workload.Count = (c.Samples + int64(cfg.Rounds) - 1) / int64(cfg.Rounds)
 		for _, stack := range c.Stacks {
 			key := c.Link.String() + " " + stack
 			t, ok := known[key]

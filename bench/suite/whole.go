@@ -18,10 +18,14 @@ func onLab(mtu, queues int) testbed.Link {
 func bulk(link testbed.Link, flows int, stacks ...string) []Case {
 	var cases []Case
 	for _, way := range []bench.Way{bench.Upload, bench.Download} {
-		cases = append(cases, Case{link, bench.Workload{Kind: bench.Bulk, Way: way, Flows: flows}, stacks})
+		cases = append(cases, Case{Link: link, Workload: bench.Workload{Kind: bench.Bulk, Way: way, Flows: flows}, Stacks: stacks})
 	}
 	return cases
 }
+
+// idleTime is how long idle connections are looked at: ten ticks of the clock by which the
+// kernel counts are then 2 % of a core.
+const idleTime = 5 * time.Second
 
 // Whole is the whole comparison: all that the bars ask for, each stack beside its peers. With
 // peers it has those of bench/peers too.
@@ -29,13 +33,13 @@ func Whole(peers bool) []Section {
 	sections := []Section{
 		{"veth-1500-bulk", whole1500Bulk()}, {"veth-1500-messages", whole1500Messages()},
 		{"veth-1500-web", []Case{{
-			onLab(1500, 1), bench.Workload{Kind: bench.HTTP, Flows: 64, Time: time.Second},
-			[]string{testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorPacket},
+			Link: onLab(1500, 1), Workload: bench.Workload{Kind: bench.HTTP, Flows: 64, Time: time.Second},
+			Stacks: []string{testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorPacket},
 		}}},
 		{"veth-mtu", wholeMTU()}, {"veth-queues", wholeQueues()}, {"pipe", wholePipe()},
 		{"idle", []Case{{
-			onLab(1500, 1), bench.Workload{Kind: bench.Idle, Flows: report.IdleConns, Time: time.Second},
-			[]string{testbed.Millrace, testbed.Kernel},
+			Link: onLab(1500, 1), Workload: bench.Workload{Kind: bench.Idle, Flows: report.IdleConns, Time: idleTime},
+			Stacks: []string{testbed.Millrace, testbed.Kernel},
 		}}},
 	}
 	if !peers {
@@ -72,9 +76,13 @@ func whole1500Messages() []Case {
 		if size <= 1400 {
 			of = append(slices.Clone(stacks), testbed.Raw)
 		}
-		cases = append(cases, Case{link, bench.Workload{Kind: bench.RequestResponse, Size: size}, of})
+		c := Case{Link: link, Workload: bench.Workload{Kind: bench.RequestResponse, Size: size}, Stacks: of}
+		if size == 1 {
+			c.Samples = report.BasisMost
+		}
+		cases = append(cases, c)
 	}
-	return append(cases, Case{link, bench.Workload{Kind: bench.Connect, Size: 1}, stacks})
+	return append(cases, Case{Link: link, Workload: bench.Workload{Kind: bench.Connect, Size: 1}, Stacks: stacks})
 }
 
 func wholeMTU() []Case {
@@ -93,8 +101,8 @@ func wholeQueues() []Case {
 func wholePipe() []Case {
 	link := testbed.Link{Kind: testbed.Pipe, MTU: 1500}
 	return []Case{
-		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload}, []string{testbed.Millrace, testbed.Core, testbed.GVisor, testbed.MemoryCopy}},
-		{link, bench.Workload{Kind: bench.Bulk, Way: bench.Upload, Flows: 8}, []string{testbed.Millrace, testbed.GVisor}},
-		{link, bench.Workload{Kind: bench.RequestResponse, Size: 1}, []string{testbed.Millrace, testbed.GVisor}},
+		{Link: link, Workload: bench.Workload{Kind: bench.Bulk, Way: bench.Upload}, Stacks: []string{testbed.Millrace, testbed.Core, testbed.GVisor, testbed.MemoryCopy}},
+		{Link: link, Workload: bench.Workload{Kind: bench.Bulk, Way: bench.Upload, Flows: 8}, Stacks: []string{testbed.Millrace, testbed.GVisor}},
+		{Link: link, Workload: bench.Workload{Kind: bench.RequestResponse, Size: 1}, Stacks: []string{testbed.Millrace, testbed.GVisor}},
 	}
 }

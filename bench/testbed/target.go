@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ type target struct {
 	address, web   string
 	lab            *lab.Lab
 	notes          []string
+	taken          *bench.Memory // before there was any connection; nil: not known yet
 	// outward is set where the client is what is measured, so that what is towards the
 	// stack is a download.
 	outward bool
@@ -131,52 +131,4 @@ func (t *target) measured(ctx context.Context, f func() (bench.Result, error)) (
 	after, err := t.read(ctx)
 	r.CPU = after.since(before)
 	return r, err
-}
-
-// idle opens connections, looks at what they take, and leaves them alone for the workload's
-// time.
-func (t *target) idle(ctx context.Context, w bench.Workload) (r bench.Result, err error) {
-	if t.server == nil {
-		return r, fmt.Errorf("testbed: the ends of %s are not apart: what a connection takes is not known", t.stack)
-	}
-	before, err := t.memory(ctx)
-	if err != nil {
-		return r, err
-	}
-	conns := max(1, w.Flows)
-	if err := t.client.Hold(ctx, t.address, conns); err != nil {
-		return r, err
-	}
-	after, err := t.memory(ctx)
-	if err != nil {
-		return r, err
-	}
-	started := time.Now()
-	r, err = t.measured(ctx, func() (bench.Result, error) {
-		select {
-		case <-time.After(w.Time):
-			return bench.Result{Count: int64(conns)}, nil
-		case <-ctx.Done():
-			return bench.Result{}, context.Cause(ctx)
-		}
-	})
-	r.Elapsed = time.Since(started)
-	r.Memory = bench.Memory{
-		Conns: conns, Resident: after.Resident - before.Resident, Live: after.Live - before.Live,
-		Machine: after.Machine - before.Machine,
-	}
-	if err != nil {
-		return r, err
-	}
-	return r, t.client.Release(ctx)
-}
-
-// memory is what the serving process and the machine have taken.
-func (t *target) memory(ctx context.Context) (m bench.Memory, err error) {
-	p, err := t.server.Usage(ctx, true)
-	if err != nil {
-		return m, err
-	}
-	left, err := usage.MemoryAvailable()
-	return bench.Memory{Resident: p.Resident, Live: p.Live, Machine: -left}, err
 }

@@ -56,6 +56,7 @@ type measurement struct {
 
 	rounds     int
 	time, warm time.Duration
+	samples    int64 // of request-response
 	peers      string
 
 	asJSON              bool
@@ -77,9 +78,9 @@ func (a *app) measureFlags(cmd *cobra.Command, d time.Duration) *measurement {
 	return m
 }
 
-// linkFlags adds the flags that say what to measure on.
-func (a *app) linkFlags(cmd *cobra.Command) *measurement {
-	m := a.measureFlags(cmd, time.Second)
+// linkFlags adds the flags that say what to measure on, and for how long if nobody says.
+func (a *app) linkFlags(cmd *cobra.Command, d time.Duration) *measurement {
+	m := a.measureFlags(cmd, d)
 	m.port = a.portFlags(cmd)
 	m.link = choice{value: testbed.Lab, of: []string{testbed.Lab, testbed.Pipe, testbed.NIC}}
 	f := cmd.Flags()
@@ -169,7 +170,7 @@ func (m *measurement) measure(ctx context.Context, can func(stack string) bool, 
 			if w.Time = m.time; w.Check() != nil {
 				return usageError{errors.New(strings.TrimPrefix(w.Check().Error(), "bench: "))}
 			}
-			s.Cases = append(s.Cases, suite.Case{Link: link, Workload: w, Stacks: stacks})
+			s.Cases = append(s.Cases, suite.Case{Link: link, Workload: w, Stacks: stacks, Samples: m.samples})
 		}
 		sections = append(sections, s)
 	}
@@ -183,6 +184,8 @@ func (m *measurement) config() (suite.Config, error) {
 		Command: strings.Join(append([]string{"millrace"}, m.app.args...), " "),
 	}
 	switch {
+	case m.samples < 0 || m.samples > bench.CountMax:
+		return cfg, usagef("--samples %d is not from 0 to %d", m.samples, int64(bench.CountMax))
 	case m.rounds < 1 || m.rounds > suite.RoundsMax:
 		return cfg, usagef("--rounds %d is not from 1 to %d", m.rounds, suite.RoundsMax)
 	case m.time < suite.TimeMin || m.time > bench.TimeMax:

@@ -27,7 +27,7 @@ func (a *app) benchThroughput() *cobra.Command {
   sudo millrace bench throughput --link nic --nic eth0 --to 192.0.2.1:5001 --json`,
 		Args: arguments(0, ""),
 	}
-	m := a.linkFlags(cmd)
+	m := a.linkFlags(cmd, time.Second)
 	way := choice{value: "both", of: []string{"receive", "send", "both"}}
 	cmd.Flags().Var(&way, "way", "what the stack does: receive|send|both, one after the other")
 	flows := cmd.Flags().IntSlice("flows", []int{1}, "connections at once, `N,...`")
@@ -57,9 +57,12 @@ func (a *app) benchMessages(name string, kind bench.Kind) *cobra.Command {
 		cmd.Short = "Measure connect, request, response, close"
 		cmd.Example = "  sudo millrace bench crr --stack millrace,kernel"
 	}
-	m := a.linkFlags(cmd)
+	m := a.linkFlags(cmd, time.Second)
 	sizes := cmd.Flags().IntSlice("size", []int{1}, "octets of a message, `N,...`")
 	flows := cmd.Flags().Int("flows", 1, "`N` of them at once")
+	if kind == bench.RequestResponse {
+		cmd.Flags().Int64Var(&m.samples, "samples", report.BasisMost, "messages that all runs of a stack have together, at least `N` if a run need not take five times its time for it: what p99.99 takes")
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var all []bench.Workload
 		for _, size := range *sizes {
@@ -79,7 +82,7 @@ func (a *app) benchIdle() *cobra.Command {
 		Example: "  sudo millrace bench idle --conns 10000",
 		Args:    arguments(0, ""),
 	}
-	m := a.linkFlags(cmd)
+	m := a.linkFlags(cmd, 5*time.Second)
 	conns := cmd.Flags().Int("conns", report.IdleConns, "`N` connections")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if m.link.value != testbed.Lab {
