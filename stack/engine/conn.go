@@ -67,6 +67,7 @@ type Conn struct {
 	closed   bool // the application has closed it
 	prompt   bool // its observer is called before it sends, too
 	moving   bool // to another engine, whose worker has not taken it over yet
+	paced    bool // its pacer holds data back
 
 	way    way
 	orphan orphanLink

@@ -151,8 +151,20 @@ func (e *Engine) serve(now mono.Time, c *Conn) bool {
 	}
 	if c.inTable {
 		e.timers.schedule(c, c.deadline())
+		e.notePaced(c, c.tcp.Paced())
 	}
 	return done
+}
+
+// notePaced counts c among the connections whose data a pacer holds back.
+func (e *Engine) notePaced(c *Conn, held bool) {
+	switch {
+	case held && !c.paced:
+		e.paced++
+	case !held && c.paced:
+		e.paced--
+	}
+	c.paced = held
 }
 
 // deadline is when c must be served though nothing happens.

@@ -123,6 +123,7 @@ type Engine struct {
 	listeners map[listenKey]*Listener
 	timers    timers[*Conn]
 	ready     ring
+	paced     int // connections whose pacers hold data back
 	stats     Stats
 	resets    budget
 	now       mono.Time // of the last step
@@ -184,6 +185,10 @@ func (e *Engine) Deadline() mono.Time {
 	}
 	return next
 }
+
+// Paced says whether data waits for a pacer: Deadline is then worth being kept to less than a
+// millisecond.
+func (e *Engine) Paced() bool { return e.paced > 0 }
 
 // fireTimers gives those their turn whose time has come.
 func (e *Engine) fireTimers(now mono.Time) bool {
@@ -295,6 +300,7 @@ func (e *Engine) remove(c *Conn, gone bool) {
 // untable takes c, which is there, out of the table.
 func (e *Engine) untable(c *Conn) {
 	c.inTable = false
+	e.notePaced(c, false)
 	e.mail.held.Add(-1)
 	e.cfg.Pool.Charge(-connOctets)
 	e.flows.remove(c)

@@ -131,8 +131,8 @@ func (c *Conn) pacedAt(now mono.Time, rate int64, n int) bool {
 	return false
 }
 
-// holding says whether the pacer holds data back.
-func (c *Conn) holding() bool { return c.pace != nil && c.pace.held }
+// Paced says whether the pacer holds data back, as of the last Output.
+func (c *Conn) Paced() bool { return c.pace != nil && c.pace.held }
 
 // notePaced counts n octets that leave.
 func (c *Conn) notePaced(now mono.Time, n int) {

@@ -12,10 +12,10 @@ func (c *Conn) putData(now mono.Time, b []byte) int {
 	if c.pace != nil {
 		c.pace.held = false
 	}
-	if n := c.putResent(now, b); n > 0 || c.holding() {
+	if n := c.putResent(now, b); n > 0 || c.Paced() {
 		return n
 	}
-	if n := c.putNew(now, b); n > 0 || c.holding() {
+	if n := c.putNew(now, b); n > 0 || c.Paced() {
 		return n
 	}
 	if !c.owe.tailNew {
