@@ -32,13 +32,32 @@ func wantQuote(t *testing.T, e *wire.ICMPError, v *family) {
 	}
 }
 
+// icmpKind is a message by type and code, the rest of its header, and what is to be made of it;
+// of kind 0, nothing.
+type icmpKind struct {
+	typ, code uint8
+	rest      uint32
+	kind      wire.ICMPKind
+	mtu       int
+}
+
+// want checks what a message that quotes a segment of v's was parsed to.
+func (k *icmpKind) want(t *testing.T, e *wire.ICMPError, err error, v *family) {
+	t.Helper()
+	if k.kind == 0 {
+		if !errors.Is(err, wire.ErrICMPType) {
+			t.Errorf("%d/%d: err = %v, want %v", k.typ, k.code, err, wire.ErrICMPType)
+		}
+		return
+	}
+	if err != nil || e.Kind != k.kind || e.MTU != k.mtu || e.Type != k.typ || e.Code != k.code {
+		t.Errorf("%d/%d: got %+v, %v, want %v, MTU %d", k.typ, k.code, e, err, k.kind, k.mtu)
+	}
+	wantQuote(t, e, v)
+}
+
 func TestICMP4Kinds(t *testing.T) {
-	for _, tt := range []struct {
-		typ, code uint8
-		rest      uint32
-		kind      wire.ICMPKind
-		mtu       int
-	}{
+	for _, tt := range []icmpKind{
 		{3, 0, 0, wire.NetUnreachable, 0},
 		{3, 1, 0, wire.HostUnreachable, 0},
 		{3, 2, 0, wire.ProtoUnreachable, 0},
@@ -66,26 +85,12 @@ func TestICMP4Kinds(t *testing.T) {
 		e := wire.ICMPError{MTU: 9}
 		b := icmp4(tt.typ, tt.code, tt.rest, ipv4(nil, quotedTCP, nil))
 		err := wire.ParseICMP4(b, &e)
-		if tt.kind == 0 {
-			if !errors.Is(err, wire.ErrICMPType) {
-				t.Errorf("%d/%d: err = %v, want %v", tt.typ, tt.code, err, wire.ErrICMPType)
-			}
-			continue
-		}
-		if err != nil || e.Kind != tt.kind || e.MTU != tt.mtu || e.Type != tt.typ || e.Code != tt.code {
-			t.Errorf("%d/%d: got %+v, %v, want %v, MTU %d", tt.typ, tt.code, e, err, tt.kind, tt.mtu)
-		}
-		wantQuote(t, &e, &versions[0])
+		tt.want(t, &e, err, &versions[0])
 	}
 }
 
 func TestICMP6Kinds(t *testing.T) {
-	for _, tt := range []struct {
-		typ, code uint8
-		rest      uint32
-		kind      wire.ICMPKind
-		mtu       int
-	}{
+	for _, tt := range []icmpKind{
 		{1, 0, 0, wire.NetUnreachable, 0},
 		{1, 1, 0, wire.AdminProhibited, 0},
 		{1, 2, 0, wire.NetUnreachable, 0},
@@ -110,16 +115,7 @@ func TestICMP6Kinds(t *testing.T) {
 		if !errors.Is(errToo, err) || (err == nil && e != f) {
 			t.Errorf("%d/%d: ParseICMP = %+v, %v, ParseICMP6 = %+v, %v", tt.typ, tt.code, e, err, f, errToo)
 		}
-		if tt.kind == 0 {
-			if !errors.Is(err, wire.ErrICMPType) {
-				t.Errorf("%d/%d: err = %v, want %v", tt.typ, tt.code, err, wire.ErrICMPType)
-			}
-			continue
-		}
-		if err != nil || e.Kind != tt.kind || e.MTU != tt.mtu || e.Type != tt.typ || e.Code != tt.code {
-			t.Errorf("%d/%d: got %+v, %v, want %v, MTU %d", tt.typ, tt.code, e, err, tt.kind, tt.mtu)
-		}
-		wantQuote(t, &e, &versions[1])
+		tt.want(t, &e, err, &versions[1])
 	}
 }
 
