@@ -176,19 +176,13 @@ func attachMode(m Mode, nic *loader.NICInfo) loader.Mode {
 	case ModeGeneric:
 		return loader.Generic
 	case ModeAuto:
-		if wholesale(nic) {
+		if nic.GenericFaster() {
 			return loader.Generic
 		}
 	case ModeCopy:
 	}
 	return loader.Auto
 }
-
-// wholesale says whether generic mode is the faster one. A native program on a veth turns off
-// segmentation offload at its peer, whose kernel then builds, and ours copies, each packet of
-// MTU 1500 by itself; in generic mode 64 KiB come at once. Receiving from kernel TCP took 1.4
-// times as much so; sending, and latency, are alike.
-func wholesale(nic *loader.NICInfo) bool { return nic.Veth && nic.Pieces }
 
 // frameOverhead is what a receive frame holds besides the IP packet, where a packet has one frame
 // only: the kernel's headroom, and an Ethernet header with a VLAN tag.
@@ -209,7 +203,7 @@ func (n *NIC) describe(nic string, mode Mode) {
 			n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
 		}
 	}
-	if mode == ModeAuto && wholesale(&n.probe) {
+	if mode == ModeAuto && n.probe.GenericFaster() {
 		n.info.Notes = append(n.info.Notes, "generic XDP: on a veth it is the fastest, for packets of up to 64 KiB come uncut")
 	}
 	if n.info.MTU < n.probe.MTU {

@@ -18,6 +18,9 @@ type Client struct {
 	// Dial connects, as net.Dialer.DialContext does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
+	// InPlace is that of Server.
+	InPlace bool
+
 	held []net.Conn // by Hold
 }
 
@@ -104,9 +107,9 @@ func (c *Client) onConn(ctx context.Context, address string, w Workload, p *puls
 	}
 	var r Result
 	if w.Way == Upload {
-		r, err = upload(conn, w, seed)
+		r, err = c.upload(conn, w, seed)
 	} else {
-		r, err = download(conn, w)
+		r, err = c.download(conn, w)
 	}
 	r.began, r.Elapsed = began, time.Since(began)
 	return r, err
@@ -131,39 +134,34 @@ func (c *Client) open(ctx context.Context, address string, w Workload, p *pulse)
 	return moving{conn, p}, func() { ended(); _ = conn.Close() }, nil
 }
 
-func upload(c net.Conn, w Workload, seed uint64) (r Result, err error) {
-	var sum [32]byte
-	if w.Kind == Bulk {
-		err = sendFor(c, w.Time)
-	} else {
-		sum, err = sendExact(c, w.Octets, seed)
-	}
+func (c *Client) upload(conn net.Conn, w Workload, seed uint64) (r Result, err error) {
+	sent, err := send(conn, w, seed, c.InPlace)
 	if err != nil {
 		return r, err
 	}
-	if err := closeWrite(c); err != nil {
+	if err := closeWrite(conn); err != nil {
 		return r, fmt.Errorf("bench: end upload: %w", err)
 	}
-	t, err := readTally(c)
+	t, err := readTally(conn)
 	if err != nil {
 		return r, err
 	}
-	return concluded(w, t, tally{Octets: uint64(w.Octets), Sum: sum})
+	return concluded(w, t, sent)
 }
 
-func download(c net.Conn, w Workload) (r Result, err error) {
+func (c *Client) download(conn net.Conn, w Workload) (r Result, err error) {
 	if w.Kind == Bulk {
-		t, err := receive(c, -1, nil)
+		t, err := receive(conn, w, -1, c.InPlace)
 		if err != nil {
 			return r, err
 		}
 		return concluded(w, t, tally{})
 	}
-	t, err := receive(c, w.Octets, hashOf(w))
+	t, err := receive(conn, w, w.Octets, c.InPlace)
 	if err != nil {
 		return r, err
 	}
-	sent, err := readTally(c)
+	sent, err := readTally(conn)
 	if err != nil {
 		return r, fmt.Errorf("%w, after %d of %d octets", err, t.Octets, w.Octets)
 	}

@@ -55,12 +55,14 @@ type Agent struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Run, if not nil, runs a workload in place of a Client.
 	Run func(ctx context.Context, address string, w Workload) (Result, error)
+	// InPlace is that of the Client and of the Server.
+	InPlace bool
 }
 
 // Answer does what is asked for on a line of r, and writes what came of it as a line of w,
 // until r or ctx ends.
 func (a *Agent) Answer(ctx context.Context, r io.Reader, w io.Writer) error {
-	client := &Client{Dial: a.Dial}
+	client := &Client{Dial: a.Dial, InPlace: a.InPlace}
 	defer client.Release()
 	in, out := json.NewDecoder(r), json.NewEncoder(w)
 	for {

@@ -13,7 +13,7 @@ import (
 // HTTPAnswer is what the web server of a measurement answers.
 const HTTPAnswer = "hello, world\n"
 
-// Serve serves workloads on l and, if it is not nil, the web on web, while it answers what
+// Serve serves workloads on l, unless that has handlers of its own, and, if it is not nil, the web on web, while it answers what
 // is asked on in and out. It returns when in or ctx ends, or serving fails, and closes both
 // listeners.
 func (a *Agent) Serve(ctx context.Context, l, web net.Listener, in io.Reader, out io.Writer) error {
@@ -23,7 +23,7 @@ func (a *Agent) Serve(ctx context.Context, l, web net.Listener, in io.Reader, ou
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() {
-		var s Server
+		s := Server{InPlace: a.InPlace}
 		if err := s.Serve(ctx, l); err != nil {
 			cancel(err)
 		}

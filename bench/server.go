@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"log/slog"
 	"net"
@@ -23,6 +21,9 @@ const patience = 15 * time.Second
 type Server struct {
 	// Log tells what went wrong with a connection; nil is slog.Default.
 	Log *slog.Logger
+	// InPlace has transfers looked at and made where they lie: by leases and reservations, which
+	// the connections must have.
+	InPlace bool
 
 	idle groups
 }
@@ -90,9 +91,9 @@ func (s *Server) serveConn(c net.Conn, release func()) error {
 	switch w.Kind {
 	case Bulk, Exact:
 		if w.Way == Upload {
-			return serveUpload(c, w)
+			return s.serveUpload(c, w)
 		}
-		return serveDownload(c, w, seed)
+		return s.serveDownload(c, w, seed)
 	case RequestResponse, Connect:
 		return serveMessages(c, w.Size)
 	case Idle:
@@ -102,31 +103,20 @@ func (s *Server) serveConn(c net.Conn, release func()) error {
 	return fmt.Errorf("bench: a %s is not served here", w.Kind)
 }
 
-func serveUpload(c net.Conn, w Workload) error {
-	t, err := receive(c, -1, hashOf(w))
+func (s *Server) serveUpload(c net.Conn, w Workload) error {
+	t, err := receive(c, w, -1, s.InPlace)
 	if err != nil {
 		return err
 	}
 	return t.write(c)
 }
 
-// hashOf returns what sums up a transfer, nil if nothing is to.
-func hashOf(w Workload) hash.Hash {
-	if w.Kind == Exact {
-		return sha256.New()
-	}
-	return nil
-}
-
-func serveDownload(c net.Conn, w Workload, seed uint64) error {
-	if w.Kind == Bulk {
-		return sendFor(c, w.Time)
-	}
-	sum, err := sendExact(c, w.Octets, seed)
-	if err != nil {
+func (s *Server) serveDownload(c net.Conn, w Workload, seed uint64) error {
+	t, err := send(c, w, seed, s.InPlace)
+	if err != nil || w.Kind == Bulk {
 		return err
 	}
-	return tally{Octets: uint64(w.Octets), Sum: sum}.write(c)
+	return t.write(c)
 }
 
 // serveMessages sends back messages until the client closes.

@@ -4,10 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"io"
-	"math/rand/v2"
-	"net"
 	"time"
 )
 
@@ -23,6 +20,9 @@ import (
 
 // magic begins a request, so that a stray connection is not taken for one: "mrb2".
 const magic = 0x6d726232
+
+// requestLen is how long a request is, in octets.
+const requestLen = 40
 
 // request is a Workload as it crosses the wire, big-endian.
 type request struct {
@@ -94,70 +94,4 @@ func readTally(c io.Reader) (t tally, err error) {
 		return t, fmt.Errorf("bench: receive tally: %w", err)
 	}
 	return t, nil
-}
-
-// sendFor writes blocks for a time.
-func sendFor(c io.Writer, d time.Duration) error {
-	block := make([]byte, BlockSize)
-	for start := time.Now(); time.Since(start) < d; {
-		if _, err := c.Write(block); err != nil {
-			return fmt.Errorf("bench: send: %w", err)
-		}
-	}
-	return nil
-}
-
-// sendExact writes octets drawn from a seed and returns their sum.
-func sendExact(c io.Writer, octets int64, seed uint64) (sum [sha256.Size]byte, err error) {
-	var key [32]byte
-	binary.BigEndian.PutUint64(key[:], seed)
-	source := rand.NewChaCha8(key)
-	h := sha256.New()
-	block := make([]byte, BlockSize)
-	for octets > 0 {
-		b := block[:min(octets, BlockSize)]
-		_, _ = source.Read(b) // it never fails
-		_, _ = h.Write(b)
-		if _, err := c.Write(b); err != nil {
-			return sum, fmt.Errorf("bench: send: %w", err)
-		}
-		octets -= int64(len(b))
-	}
-	h.Sum(sum[:0])
-	return sum, nil
-}
-
-// receive reads to the end, or octets of them if that is not negative, and tells how many
-// came. h may be nil.
-func receive(c io.Reader, octets int64, h hash.Hash) (t tally, err error) {
-	if octets >= 0 {
-		c = io.LimitReader(c, octets)
-	}
-	block := make([]byte, BlockSize)
-	for {
-		n, err := c.Read(block)
-		t.Octets += uint64(n)
-		if h != nil {
-			_, _ = h.Write(block[:n])
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return t, fmt.Errorf("bench: receive: %w", err)
-		}
-	}
-	if h != nil {
-		h.Sum(t.Sum[:0])
-	}
-	return t, nil
-}
-
-// closeWrite ends what is sent on a connection that can do that.
-func closeWrite(c net.Conn) error {
-	h, ok := c.(interface{ CloseWrite() error })
-	if !ok {
-		return fmt.Errorf("bench: %T has no half-close", c)
-	}
-	return h.CloseWrite()
 }

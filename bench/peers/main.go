@@ -25,8 +25,8 @@ func main() {
 
 // config is the command line.
 type config struct {
-	stack, nic, listen, web string
-	mtu                     int
+	stack, nic, mode, listen, web string
+	mtu                           int
 }
 
 func run(ctx context.Context, args []string) error {
@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
 	f.StringVar(&c.stack, "stack", "", "xdp, packet or pipe")
 	f.StringVar(&c.nic, "nic", "", "interface, whose addresses are taken off the kernel")
+	f.StringVar(&c.mode, "mode", "native", "where the XDP program is attached: native or generic")
 	f.StringVar(&c.listen, "listen", "", "serve workloads on :PORT")
 	f.StringVar(&c.web, "web", "", "serve the web on :PORT")
 	f.IntVar(&c.mtu, "mtu", 1500, "of the pipe")
@@ -72,7 +73,7 @@ func overPipe(ctx context.Context, c config) error {
 
 // overNIC serves on an interface.
 func overNIC(ctx context.Context, c config) (err error) {
-	n, about, err := openNIC(c.nic, c.stack)
+	n, about, err := openNIC(c.nic, c.stack, c.mode)
 	if err != nil {
 		return err
 	}

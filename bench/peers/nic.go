@@ -18,7 +18,7 @@ import (
 
 // openNIC puts netstack on an interface of this namespace, in the kernel's place: the
 // kernel loses its IPv4 addresses there, so that it answers nothing that is netstack's.
-func openNIC(name, how string) (n *netstack, about string, err error) {
+func openNIC(name, how, mode string) (n *netstack, about string, err error) {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
 		return nil, "", fmt.Errorf("find interface %s: %w", name, err)
@@ -30,7 +30,7 @@ func openNIC(name, how string) (n *netstack, about string, err error) {
 	var ep stack.LinkEndpoint
 	var closers []func() error
 	if how == "xdp" {
-		ep, closers, about, err = openXDP(l)
+		ep, closers, about, err = openXDP(l, mode)
 	} else {
 		ep, closers, about, err = openPacket(l)
 	}
@@ -74,7 +74,7 @@ func mac(l netlink.Link) tcpip.LinkAddress { return tcpip.LinkAddress(l.Attrs().
 
 // openXDP opens gVisor's AF_XDP endpoint on queue 0, which binds its socket itself, and
 // redirects all that arrives there to it.
-func openXDP(l netlink.Link) (ep stack.LinkEndpoint, closers []func() error, about string, err error) {
+func openXDP(l netlink.Link, mode string) (ep stack.LinkEndpoint, closers []func() error, about string, err error) {
 	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW, 0)
 	if err != nil {
 		return nil, nil, "", fmt.Errorf("open AF_XDP socket: %w", err)
@@ -107,11 +107,15 @@ func openXDP(l netlink.Link) (ep stack.LinkEndpoint, closers []func() error, abo
 		return nil, closers, "", fmt.Errorf("load program: %w", err)
 	}
 	closers = append(closers, prog.Close)
-	attached, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: l.Attrs().Index, Flags: link.XDPDriverMode})
+	flags, ok := map[string]link.XDPAttachFlags{"native": link.XDPDriverMode, "generic": link.XDPGenericMode}[mode]
+	if !ok {
+		return nil, closers, "", fmt.Errorf("attach program: mode %q is neither native nor generic", mode)
+	}
+	attached, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: l.Attrs().Index, Flags: flags})
 	if err != nil {
 		return nil, closers, "", fmt.Errorf("attach program: %w", err)
 	}
-	return ep, append(closers, attached.Close), fmt.Sprintf("AF_XDP, XDP native, MTU %d", ep.MTU()), nil
+	return ep, append(closers, attached.Close), fmt.Sprintf("AF_XDP, XDP %s, MTU %d", mode, ep.MTU()), nil
 }
 
 // openPacket opens an AF_PACKET socket as gVisor's sandbox does: large segments both ways,

@@ -50,7 +50,7 @@ func TestStacks(t *testing.T) {
 	onLab := testbed.Link{Kind: testbed.Lab, MTU: 1500, Queues: 1}
 	onPipe := testbed.Link{Kind: testbed.Pipe, MTU: 1500}
 	for stack, link := range map[string]testbed.Link{
-		testbed.GVisorXDP: onLab, testbed.GVisorPacket: onLab, testbed.GVisor: onPipe,
+		testbed.GVisorXDP: onLab, testbed.GVisorNative: onLab, testbed.GVisorPacket: onLab, testbed.GVisor: onPipe,
 	} {
 		target, err := bed.Target(link, stack)
 		if err != nil {

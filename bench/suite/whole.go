@@ -23,8 +23,8 @@ func bulk(link testbed.Link, flows int, stacks ...string) []Case {
 	return cases
 }
 
-// idleTime is how long idle connections are looked at: ten ticks of the clock by which the
-// kernel counts are then 2 % of a core.
+// idleTime is how long idle connections are looked at: 2 % of a core are then 100 ms, many times
+// what one collection of garbage takes.
 const idleTime = 5 * time.Second
 
 // Whole is the whole comparison: all that the bars ask for, each stack beside its peers. With
@@ -39,7 +39,7 @@ func Whole(peers bool) []Section {
 		{"veth-mtu", wholeMTU()}, {"veth-queues", wholeQueues()}, {"pipe", wholePipe()},
 		{"idle", []Case{{
 			Link: onLab(1500, 1), Workload: bench.Workload{Kind: bench.Idle, Flows: report.IdleConns, Time: idleTime},
-			Stacks: []string{testbed.Millrace, testbed.Kernel},
+			Stacks: []string{testbed.Millrace, testbed.MillraceHandler, testbed.Kernel},
 		}}},
 	}
 	if !peers {
@@ -53,12 +53,16 @@ func Whole(peers bool) []Section {
 	return sections
 }
 
+// whole1500Bulk has all stacks on one connection, in the mode that millrace takes by itself and
+// with XDP in the driver.
 func whole1500Bulk() []Case {
 	link := onLab(1500, 1)
-	cases := bulk(link, 1, testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket, testbed.Raw)
+	cases := bulk(link, 1, testbed.Millrace, testbed.MillraceHandler, testbed.MillraceInPlace, testbed.Kernel, testbed.KernelXDP,
+		testbed.GVisorXDP, testbed.GVisorPacket, testbed.Raw)
+	cases = append(cases, bulk(link, 1, testbed.MillraceNative, testbed.KernelGeneric, testbed.GVisorNative, testbed.RawNative)...)
 	for _, flows := range []int{8, 64} {
-		cases = append(cases, bulk(link, flows,
-			testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket)...)
+		cases = append(cases, bulk(link, flows, testbed.Millrace, testbed.MillraceHandler, testbed.MillraceInPlace,
+			testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket)...)
 	}
 	return cases
 }
@@ -68,7 +72,8 @@ func whole1500Bulk() []Case {
 func whole1500Messages() []Case {
 	link := onLab(1500, 1)
 	stacks := []string{
-		testbed.Millrace, testbed.MillraceBoth, testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket,
+		testbed.Millrace, testbed.MillraceHandler, testbed.MillraceBoth, testbed.MillraceBothHandler,
+		testbed.Kernel, testbed.KernelXDP, testbed.GVisorXDP, testbed.GVisorPacket,
 	}
 	var cases []Case
 	for _, size := range []int{1, 64, 1400, 16384} {
@@ -88,7 +93,7 @@ func whole1500Messages() []Case {
 func wholeMTU() []Case {
 	var cases []Case
 	for _, mtu := range []int{3498, 9000, 65000} {
-		cases = append(cases, bulk(onLab(mtu, 1), 1, testbed.Millrace, testbed.Kernel, testbed.KernelXDP, testbed.Raw)...)
+		cases = append(cases, bulk(onLab(mtu, 1), 1, testbed.Millrace, testbed.MillraceInPlace, testbed.Kernel, testbed.KernelXDP, testbed.Raw)...)
 	}
 	return cases
 }
@@ -100,9 +105,18 @@ func wholeQueues() []Case {
 
 func wholePipe() []Case {
 	link := testbed.Link{Kind: testbed.Pipe, MTU: 1500}
+	up := bench.Workload{Kind: bench.Bulk, Way: bench.Upload}
+	several := up
+	several.Flows = 8
 	return []Case{
-		{Link: link, Workload: bench.Workload{Kind: bench.Bulk, Way: bench.Upload}, Stacks: []string{testbed.Millrace, testbed.Core, testbed.GVisor, testbed.MemoryCopy}},
-		{Link: link, Workload: bench.Workload{Kind: bench.Bulk, Way: bench.Upload, Flows: 8}, Stacks: []string{testbed.Millrace, testbed.GVisor}},
-		{Link: link, Workload: bench.Workload{Kind: bench.RequestResponse, Size: 1}, Stacks: []string{testbed.Millrace, testbed.GVisor}},
+		{Link: link, Workload: up, Stacks: []string{
+			testbed.Millrace, testbed.MillraceHandler, testbed.MillraceInPlace, testbed.Core, testbed.GVisor, testbed.MemoryCopy,
+		}},
+		{Link: link, Workload: several, Stacks: []string{
+			testbed.Millrace, testbed.MillraceHandler, testbed.MillraceInPlace, testbed.GVisor,
+		}},
+		{Link: link, Workload: bench.Workload{Kind: bench.RequestResponse, Size: 1}, Stacks: []string{
+			testbed.Millrace, testbed.MillraceHandler, testbed.GVisor,
+		}},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,21 +63,33 @@ func TestStacks(t *testing.T) {
 		bench.Workload{Kind: bench.Idle, Flows: 50, Time: short},
 		bench.Workload{Kind: bench.HTTP, Flows: 4, Time: short})
 	onLab, onPipe := testbed.Link{Kind: testbed.Lab, MTU: 1500, Queues: 1}, testbed.Link{Kind: testbed.Pipe, MTU: 1500}
+	modes := map[string]string{
+		testbed.MillraceNative: "XDP native", testbed.RawNative: "XDP native",
+		testbed.KernelXDP: "XDP native", testbed.KernelGeneric: "XDP generic",
+	}
 	for _, tt := range []struct {
 		link  testbed.Link
 		stack string
 		runs  []bench.Workload
 	}{
 		{onLab, testbed.Millrace, all}, {onLab, testbed.MillraceBoth, all}, {onLab, testbed.Kernel, all},
-		{onLab, testbed.KernelXDP, all}, {onLab, testbed.Raw, append(bulk[1:2:2], rr)},
-		{onPipe, testbed.Millrace, append(bulk, rr)}, {onPipe, testbed.MemoryCopy, bulk[:1]},
+		{onLab, testbed.MillraceHandler, all[:5]}, {onLab, testbed.MillraceInPlace, bulk},
+		{onLab, testbed.MillraceNative, bulk}, {onLab, testbed.MillraceBothHandler, all[2:4]},
+		{onLab, testbed.KernelXDP, all}, {onLab, testbed.KernelGeneric, bulk},
+		{onLab, testbed.Raw, append(bulk[1:2:2], rr)}, {onLab, testbed.RawNative, bulk[1:]},
+		{onPipe, testbed.Millrace, append(bulk, rr)}, {onPipe, testbed.MillraceHandler, append(bulk, rr)},
+		{onPipe, testbed.MillraceInPlace, bulk}, {onPipe, testbed.MemoryCopy, bulk[:1]},
 	} {
 		t.Run(tt.link.Kind+" "+tt.stack, func(t *testing.T) {
 			target, err := bed.Target(tt.link, tt.stack)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Log(bed.About()[tt.link.String()+" "+tt.stack])
+			about := bed.About()[tt.link.String()+" "+tt.stack]
+			t.Log(about)
+			if mode := modes[tt.stack]; !strings.Contains(about, mode) {
+				t.Errorf("it is %q, want %s", about, mode)
+			}
 			for _, w := range tt.runs {
 				r, err := target.Run(t.Context(), w)
 				if err != nil {

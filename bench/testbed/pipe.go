@@ -53,6 +53,11 @@ func NewPair(mtu int, cfg stack.Config, wrap func(dataplane.Port) dataplane.Port
 // Listen listens on A.
 func (p *Pair) Listen() (net.Listener, error) { return p.A.Listen("tcp", pairA.String()+":"+servePort) }
 
+// ListenHandler listens on A with handlers.
+func (p *Pair) ListenHandler(open func(c *stack.HandlerConn) stack.Handler) (net.Listener, error) {
+	return p.A.ListenHandler("tcp", pairA.String()+":"+servePort, open)
+}
+
 // Close ends both stacks.
 func (p *Pair) Close() error {
 	var errs []error

@@ -61,6 +61,10 @@ func (t *target) run(ctx context.Context, w bench.Workload) (bench.Result, error
 	return r, t.explain(ctx, err)
 }
 
+// watchMax is how much longer than its workload a run may take before its processes are
+// killed: more than any end waits by itself.
+const watchMax = 40 * time.Second
+
 // watch kills the processes of a run that does not end. It returns what ends the watch.
 func (t *target) watch(w bench.Workload) (stop func()) {
 	timer := time.AfterFunc(w.Longest()+watchMax, func() {

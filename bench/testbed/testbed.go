@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/millrace-tcp/millrace"
 	"github.com/millrace-tcp/millrace/bench"
 	"github.com/millrace-tcp/millrace/bench/core"
 	"github.com/millrace-tcp/millrace/bench/raw"
@@ -23,16 +23,23 @@ import (
 
 // The stacks.
 const (
-	Millrace     = "millrace"
-	MillraceBoth = "millrace-both" // at both ends
-	Kernel       = "kernel"        // as it is: 64 KiB segments
-	KernelXDP    = "kernel-xdp"    // with XDP attached at both ends, which takes the large segments away on a veth
-	Raw          = "raw"           // frames without TCP
-	MemoryCopy   = "memory-copy"
-	Core         = "core"          // millrace's engines alone, both ends stepped by one goroutine
-	GVisorXDP    = "gvisor-xdp"    // on its AF_XDP endpoint
-	GVisorPacket = "gvisor-packet" // on AF_PACKET
-	GVisor       = "gvisor"        // over its pipe
+	Millrace            = "millrace"
+	MillraceHandler     = "millrace-handler"      // serves by handlers on its workers
+	MillraceInPlace     = "millrace-in-place"     // transfers by leases and reservations
+	MillraceNative      = "millrace-native"       // XDP in the driver
+	MillraceBoth        = "millrace-both"         // at both ends
+	MillraceBothHandler = "millrace-both-handler" // likewise, and the server is a handler
+	Kernel              = "kernel"                // as it is: 64 KiB segments
+	KernelXDP           = "kernel-xdp"            // XDP in the driver at both ends, which takes the large segments away on a veth
+	KernelGeneric       = "kernel-generic"        // XDP in the network core at both ends
+	Raw                 = "raw"                   // frames without TCP, in millrace's mode
+	RawNative           = "raw-native"            // likewise, XDP in the driver
+	MemoryCopy          = "memory-copy"
+	Core                = "core"              // millrace's engines alone, both ends stepped by one goroutine
+	GVisorXDP           = "gvisor-xdp"        // on its AF_XDP endpoint, in millrace's mode
+	GVisorNative        = "gvisor-xdp-native" // likewise, XDP in the driver
+	GVisorPacket        = "gvisor-packet"     // on AF_PACKET
+	GVisor              = "gvisor"            // over its pipe
 )
 
 // The links.
@@ -46,13 +53,30 @@ const (
 func Stacks(link string) []string {
 	switch link {
 	case Lab:
-		return []string{Millrace, MillraceBoth, Kernel, KernelXDP, Raw, GVisorXDP, GVisorPacket}
+		return []string{
+			Millrace, MillraceHandler, MillraceInPlace, MillraceNative, MillraceBoth, MillraceBothHandler,
+			Kernel, KernelXDP, KernelGeneric, Raw, RawNative, GVisorXDP, GVisorNative, GVisorPacket,
+		}
 	case Pipe:
-		return []string{Millrace, Core, GVisor, MemoryCopy}
+		return []string{Millrace, MillraceHandler, MillraceInPlace, Core, GVisor, MemoryCopy}
 	case NIC:
 		return []string{Millrace, Kernel}
 	}
 	return nil
+}
+
+// Can says whether a stack has a workload, and one of its own: it is not offered where it would
+// be another stack again.
+func Can(stack string, kind bench.Kind) bool {
+	switch stack {
+	case MemoryCopy, Core, MillraceInPlace:
+		return kind == bench.Bulk
+	case Raw, RawNative:
+		return kind == bench.Bulk || kind == bench.RequestResponse
+	case MillraceHandler, MillraceBothHandler:
+		return kind != bench.HTTP
+	}
+	return true
 }
 
 // NeedsPeers says whether a stack is one of the program of bench/peers.
@@ -89,6 +113,8 @@ type Config struct {
 	Peers []string
 	// Flags is added to End where it opens a NIC.
 	Flags []string
+	// Mode is how millrace opens a NIC, and raw frames and others do that are in its mode.
+	Mode millrace.Mode
 }
 
 // Bed is links and stacks that are up. One goroutine uses it.
@@ -180,7 +206,7 @@ func (b *Bed) onCore(t *target, link Link) error {
 
 func (b *Bed) onPipe(t *target, link Link) (err error) {
 	mtu := strconv.Itoa(link.MTU)
-	argv := b.end("--pipe", mtu)
+	argv := slices.Concat(b.end("--pipe", mtu), variantOf(t.stack).serve())
 	if t.stack == GVisor {
 		argv = slices.Concat(b.cfg.Peers, []string{"--stack", "pipe", "--mtu", mtu})
 	}
@@ -194,7 +220,7 @@ func (b *Bed) onPipe(t *target, link Link) (err error) {
 func (b *Bed) onNIC(t *target, link Link) (err error) {
 	argv := b.end("--stack", t.stack)
 	if t.stack == Millrace {
-		argv = slices.Concat(argv, []string{"--nic", link.NIC}, b.cfg.Flags)
+		argv = slices.Concat(argv, []string{"--nic", link.NIC}, b.flags(t.stack))
 	}
 	t.client, err = b.agent(nil, argv...)
 	t.address, t.outward = link.To, true
@@ -225,23 +251,28 @@ func (b *Bed) onLab(t *target, link Link) error {
 			return err
 		}
 	}
-	if t.stack == Raw {
-		t.client, err = b.agent(nil, b.end("--raw", l.Name)...)
+	switch t.stack {
+	case Raw, RawNative:
+		t.client, err = b.agent(nil, slices.Concat(b.end("--raw", l.Name), b.flags(t.stack))...)
 		return err
-	}
-	if t.stack == KernelXDP {
+	case KernelXDP, KernelGeneric:
+		mode := map[string]loader.Mode{KernelXDP: loader.Native, KernelGeneric: loader.Generic}[t.stack]
 		for _, h := range []*lab.Host{l.A, l.B} {
-			if err := b.attach(t, h); err != nil {
+			if err := b.attach(t, h, mode); err != nil {
 				return err
 			}
 		}
 	}
-	if t.server, err = b.agent(l.A, b.serverArgs(t.stack, l)...); err != nil {
+	server, err := b.serverArgs(t, l)
+	if err != nil {
+		return err
+	}
+	if t.server, err = b.agent(l.A, server...); err != nil {
 		return err
 	}
 	client := b.cfg.Client
-	if t.stack == MillraceBoth {
-		client = slices.Concat(b.end("--nic", l.B.Interface), b.cfg.Flags)
+	if variantOf(t.stack).both {
+		client = slices.Concat(b.end("--nic", l.B.Interface), b.flags(t.stack))
 	}
 	t.client, err = b.agent(l.B, client...)
 	t.address = l.A.IP4.Addr().String() + ":" + servePort
@@ -250,22 +281,28 @@ func (b *Bed) onLab(t *target, link Link) error {
 }
 
 // serverArgs is the command line of the server of a stack.
-func (b *Bed) serverArgs(stack string, l *lab.Lab) []string {
+func (b *Bed) serverArgs(t *target, l *lab.Lab) ([]string, error) {
 	listen := []string{"--listen", ":" + servePort, "--web", ":" + webPort}
 	nic := []string{"--nic", l.A.Interface}
-	switch stack {
-	case GVisorXDP, GVisorPacket:
-		return slices.Concat(b.cfg.Peers, []string{"--stack", strings.TrimPrefix(stack, "gvisor-")}, nic, listen)
-	case Kernel, KernelXDP:
-		return slices.Concat(b.end("--stack", "kernel"), listen)
+	switch t.stack {
+	case GVisorPacket:
+		return slices.Concat(b.cfg.Peers, []string{"--stack", "packet"}, nic, listen), nil
+	case GVisorXDP, GVisorNative:
+		mode, err := b.xdpMode(t.stack, l.A)
+		if err == nil && mode == loader.Generic {
+			err = cutSegments(t, l.B)
+		}
+		return slices.Concat(b.cfg.Peers, []string{"--stack", "xdp", "--mode", mode.String()}, nic, listen), err
+	case Kernel, KernelXDP, KernelGeneric:
+		return slices.Concat(b.end("--stack", "kernel"), listen), nil
 	}
-	return slices.Concat(b.cfg.End, nic, b.cfg.Flags, listen)
+	return slices.Concat(b.cfg.End, nic, b.flags(t.stack), variantOf(t.stack).serve(), listen), nil
 }
 
 // attach puts the XDP program on a host's interface. It claims nothing.
-func (b *Bed) attach(t *target, h *lab.Host) error {
+func (b *Bed) attach(t *target, h *lab.Host, mode loader.Mode) error {
 	return h.Do(func() error {
-		prog, err := loader.Attach(h.Index, loader.Config{})
+		prog, err := loader.Attach(h.Index, loader.Config{Mode: mode})
 		if err != nil {
 			return err
 		}
@@ -274,7 +311,3 @@ func (b *Bed) attach(t *target, h *lab.Host) error {
 		return nil
 	})
 }
-
-// watchMax is how much longer than its workload a run may take before its processes are
-// killed: more than any end waits by itself.
-const watchMax = 40 * time.Second

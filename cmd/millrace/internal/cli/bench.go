@@ -14,6 +14,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/millrace-tcp/millrace"
 	"github.com/millrace-tcp/millrace/bench"
 	"github.com/millrace-tcp/millrace/bench/report"
 	"github.com/millrace-tcp/millrace/bench/suite"
@@ -199,8 +200,11 @@ func (m *measurement) config() (suite.Config, error) {
 	}
 	cfg.Bed = testbed.Config{End: []string{self, "bench", "end"}, Client: []string{self, "peer"}}
 	if m.port != nil {
-		if cfg.Bed.Flags, err = m.port.flags("cc", "ecn", "mode", "spin", "pcap", "metrics"); err != nil {
+		if cfg.Bed.Flags, err = m.port.flags("cc", "ecn", "spin", "pcap", "metrics"); err != nil {
 			return cfg, err
+		}
+		if cfg.Bed.Mode, err = millrace.ParseMode(m.port.mode.value); err != nil {
+			return cfg, usagef("--mode: %w", err)
 		}
 	}
 	switch {

@@ -25,7 +25,15 @@ type benchEnd struct {
 	listen, web address
 	pipe        int
 	raw         string
+	serve       choice
 }
+
+// How an end serves, and dials, on this stack.
+const (
+	byGoroutines = "goroutines" // one a connection, by copies
+	inPlace      = "in-place"   // likewise, transfers by leases and reservations
+	byHandlers   = "handlers"   // on the workers, transfers in place
+)
 
 // benchEndCommand is the process of one end of a measurement, or of both where they cannot
 // be apart. It is no command for people.
@@ -37,12 +45,13 @@ func (a *app) benchEndCommand() *cobra.Command {
 		Args:    arguments(0, ""),
 		Hidden:  true,
 	}
-	e := benchEnd{nic: a.nicFlags(cmd)}
+	e := benchEnd{nic: a.nicFlags(cmd), serve: choice{value: byGoroutines, of: []string{byGoroutines, inPlace, byHandlers}}}
 	f := cmd.Flags()
 	f.Var(&e.listen, "listen", "serve workloads on `ADDR`; none: dial")
 	f.Var(&e.web, "web", "serve the web on `ADDR` too")
 	f.IntVar(&e.pipe, "pipe", 0, "be both ends of a pipe in memory with an MTU of `N`")
 	f.StringVar(&e.raw, "raw", "", "be both ends of the lab `NAME`, without TCP")
+	f.Var(&e.serve, "serve", "how: goroutines|in-place|handlers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case e.pipe != 0:
@@ -56,12 +65,24 @@ func (a *app) benchEndCommand() *cobra.Command {
 }
 
 func (e *benchEnd) overNIC(ctx context.Context, nw network.Network) error {
-	agent := bench.Agent{Hello: bench.Hello{About: network.AboutOf(nw)}, Dial: nw.DialContext}
+	agent := bench.Agent{
+		Hello: bench.Hello{About: network.AboutOf(nw)}, Dial: nw.DialContext, InPlace: e.serve.value == inPlace,
+	}
 	if e.listen == "" {
 		agent.Hello.About = "client " + agent.Hello.About
 		return agent.Answer(ctx, e.app.stdin, e.app.stdout)
 	}
-	l, err := nw.Listen(ctx, "tcp", string(e.listen))
+	listen := nw.Listen
+	if e.serve.value == byHandlers {
+		on, ok := nw.(network.HandlerListener)
+		if !ok {
+			return usagef("--serve %s is for --stack millrace", byHandlers)
+		}
+		listen = func(ctx context.Context, network, address string) (net.Listener, error) {
+			return on.ListenHandler(ctx, network, address, bench.OpenHandler)
+		}
+	}
+	l, err := listen(ctx, "tcp", string(e.listen))
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", e.listen, err)
 	}
@@ -84,11 +105,18 @@ func (e *benchEnd) overPipe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.Listen()
+	listen := p.Listen
+	if e.serve.value == byHandlers {
+		listen = func() (net.Listener, error) { return p.ListenHandler(bench.OpenHandler) }
+	}
+	l, err := listen()
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
-	agent := bench.Agent{Hello: bench.Hello{About: "both ends in one process, " + name}, Dial: p.B.DialContext}
+	agent := bench.Agent{
+		Hello: bench.Hello{About: "both ends in one process, " + name}, Dial: p.B.DialContext,
+		InPlace: e.serve.value == inPlace,
+	}
 	return errors.Join(agent.Serve(ctx, l, nil, e.app.stdin, e.app.stdout), p.Close())
 }
 

@@ -39,7 +39,7 @@ func (a *app) benchThroughput() *cobra.Command {
 			}
 		}
 		return m.measure(cmd.Context(), func(stack string) bool {
-			return stack != testbed.Core || slices.Equal(*flows, []int{1})
+			return testbed.Can(stack, bench.Bulk) && (stack != testbed.Core || slices.Equal(*flows, []int{1}))
 		}, all...)
 	}
 	return cmd
@@ -68,9 +68,7 @@ func (a *app) benchMessages(name string, kind bench.Kind) *cobra.Command {
 		for _, size := range *sizes {
 			all = append(all, bench.Workload{Kind: kind, Size: size, Flows: *flows})
 		}
-		return m.measure(cmd.Context(), func(stack string) bool {
-			return stack != testbed.MemoryCopy && stack != testbed.Core && (stack != testbed.Raw || kind == bench.RequestResponse)
-		}, all...)
+		return m.measure(cmd.Context(), func(stack string) bool { return testbed.Can(stack, kind) }, all...)
 	}
 	return cmd
 }
@@ -88,7 +86,7 @@ func (a *app) benchIdle() *cobra.Command {
 		if m.link.value != testbed.Lab {
 			return usagef("idle connections are measured on a lab, where the ends are apart, not on a %s", m.link.value)
 		}
-		return m.measure(cmd.Context(), func(stack string) bool { return stack != testbed.Raw },
+		return m.measure(cmd.Context(), func(stack string) bool { return testbed.Can(stack, bench.Idle) },
 			bench.Workload{Kind: bench.Idle, Flows: *conns})
 	}
 	return cmd
@@ -100,7 +98,8 @@ func (a *app) benchRaw() *cobra.Command {
 		Short: "Measure the ceiling: AF_XDP without TCP, and copying memory",
 		Long: `Raw moves frames over a lab through the port that the stack has there, with the
 same program, mode and memory, and nobody who looks into them; what counts is the payload
-that TCP would have had in them. Beside it, memory is copied.`,
+that TCP would have had in them. Beside it the program is in the driver (raw-native), and
+memory is copied.`,
 		Example: "  sudo millrace bench raw --mtu 1500,3498",
 		Args:    arguments(0, ""),
 	}
@@ -118,7 +117,7 @@ that TCP would have had in them. Beside it, memory is copied.`,
 				{Kind: bench.Bulk, Way: bench.Upload}, {Kind: bench.Bulk, Way: bench.Download},
 				{Kind: bench.RequestResponse, Size: 1},
 			} {
-				s.Cases = append(s.Cases, suite.Case{Link: link, Workload: w, Stacks: []string{testbed.Raw}})
+				s.Cases = append(s.Cases, suite.Case{Link: link, Workload: w, Stacks: []string{testbed.Raw, testbed.RawNative}})
 			}
 			sections = append(sections, s)
 		}

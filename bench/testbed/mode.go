@@ -1,0 +1,82 @@
+package testbed
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/millrace-tcp/millrace"
+	"github.com/millrace-tcp/millrace/internal/lab"
+	"github.com/millrace-tcp/millrace/loader"
+)
+
+// variant is what the name of one of millrace's stacks says.
+type variant struct{ both, handler, inPlace, native bool }
+
+func variantOf(stack string) variant {
+	has := func(word string) bool { return strings.Contains(stack+"-", "-"+word+"-") }
+	return variant{both: has("both"), handler: has("handler"), inPlace: has("in-place"), native: has("native")}
+}
+
+// serve is the flag that says how an end of millrace serves.
+func (v variant) serve() []string {
+	switch {
+	case v.handler:
+		return []string{"--serve", "handlers"}
+	case v.inPlace:
+		return []string{"--serve", "in-place"}
+	}
+	return nil
+}
+
+// mode is how a stack opens a NIC.
+func (b *Bed) mode(stack string) millrace.Mode {
+	if variantOf(stack).native {
+		return millrace.ModeCopy
+	}
+	return b.cfg.Mode
+}
+
+// flags are those of an end that opens a NIC.
+func (b *Bed) flags(stack string) []string {
+	return append([]string{"--mode", b.mode(stack).String()}, b.cfg.Flags...)
+}
+
+// xdpMode is where the program of a stack is attached that is not ours: where millrace would
+// have its own.
+func (b *Bed) xdpMode(stack string, h *lab.Host) (mode loader.Mode, err error) {
+	switch b.mode(stack) {
+	case millrace.ModeGeneric:
+		return loader.Generic, nil
+	case millrace.ModeCopy, millrace.ModeZeroCopy:
+		return loader.Native, nil
+	case millrace.ModeAuto:
+	}
+	err = h.Do(func() error {
+		nic, err := loader.Probe(h.Interface)
+		mode = loader.Native
+		if nic.GenericFaster() {
+			mode = loader.Generic
+		}
+		return err
+	})
+	return mode, err
+}
+
+// cutSegments has a host's kernel send no more than a segment at once. A program that takes
+// packets in one piece gets those of 64 KiB not at all in generic mode, where nobody cuts them.
+func cutSegments(t *target, h *lab.Host) error {
+	err := h.Do(func() error {
+		l, err := netlink.LinkByName(h.Interface)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetGSOMaxSegs(l, 1)
+	})
+	if err != nil {
+		return fmt.Errorf("testbed: have %s send segment by segment: %w", h.Interface, err)
+	}
+	t.notes = append(t.notes, "peer without large segments")
+	return nil
+}
