@@ -61,6 +61,10 @@ type Config struct {
 	MTU int
 	// Queues is how many receive and how many transmit queues each end has.
 	Queues int
+	// NICs are two interfaces of the calling process's namespace that a cable joins. They take
+	// the place of a veth pair until Down, which brings them back; they have all their queues,
+	// and must have as many as asked for. Nobody else may use them.
+	NICs [2]string
 }
 
 // Lab is two hosts on one link. Its methods may be called by several goroutines.
@@ -69,6 +73,8 @@ type Lab struct {
 	MTU    int
 	Queues int
 	A, B   *Host
+
+	nics [2]nic // what the hosts' interfaces were before
 
 	mu       sync.Mutex
 	children []*os.Process // started by this process; killed by Down
@@ -88,6 +94,14 @@ type Host struct {
 	lab *Lab
 }
 
+// nic is an interface that a lab has borrowed, as it was before. One without a name is none.
+type nic struct {
+	name  string
+	mtu   int
+	up    bool
+	taken bool
+}
+
 // Up makes a lab. It needs root, or CAP_SYS_ADMIN and CAP_NET_ADMIN. When it fails,
 // nothing of the lab is left.
 func Up(cfg Config) (*Lab, error) {
@@ -105,9 +119,15 @@ func Up(cfg Config) (*Lab, error) {
 	}
 	l := newLab(cfg.Name)
 	l.MTU, l.Queues = cfg.MTU, cfg.Queues
+	for i, h := range []*Host{l.A, l.B} {
+		l.nics[i].name = cfg.NICs[i]
+		if cfg.NICs[i] != "" {
+			h.Interface = cfg.NICs[i]
+		}
+	}
 	if err := up(l); err != nil {
 		if !errors.Is(err, ErrExists) {
-			err = errors.Join(err, down(l.Name))
+			err = errors.Join(err, bringBack(l), down(l.Name))
 		}
 		return nil, fmt.Errorf("lab: make %q: %w", cfg.Name, withRemedy(err))
 	}
@@ -166,6 +186,9 @@ func (l *Lab) Down() error {
 		// One that has ended and was waited for says so: that is as good.
 		_ = p.Kill()
 	}
+	if err := bringBack(l); err != nil {
+		return fmt.Errorf("lab: remove %q: %w", l.Name, err)
+	}
 	return Remove(l.Name)
 }
 
@@ -196,6 +219,9 @@ func checkConfig(cfg Config) error {
 	}
 	if cfg.MTU < mtuMin || cfg.MTU > mtuMax {
 		return fmt.Errorf("MTU %d is not from %d to %d", cfg.MTU, mtuMin, mtuMax)
+	}
+	if (cfg.NICs[0] == "") != (cfg.NICs[1] == "") || cfg.NICs[0] != "" && cfg.NICs[0] == cfg.NICs[1] {
+		return fmt.Errorf("NICs %q are not two", cfg.NICs)
 	}
 	if cfg.Queues < 1 || cfg.Queues > QueuesMax {
 		return fmt.Errorf("%d queues is not from 1 to %d", cfg.Queues, QueuesMax)

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// readyMax is how long the kernel may take to see that both ends have a carrier.
-	readyMax   = 5 * time.Second
+	// readyMax is how long the kernel may take to see that both ends have a carrier: no time
+	// on a veth pair, seconds where two NICs agree on a speed.
+	readyMax   = 20 * time.Second
 	readyEvery = time.Millisecond
 )
 
@@ -35,7 +36,11 @@ func up(l *Lab) error {
 			return fmt.Errorf("make namespace %s: %w", h.Namespace, err)
 		}
 	}
-	if err := l.A.Do(func() error { return addPair(l) }); err != nil {
+	if l.nics[0].name != "" {
+		if err := takeNICs(l); err != nil {
+			return err
+		}
+	} else if err := l.A.Do(func() error { return addPair(l) }); err != nil {
 		return err
 	}
 	for _, h := range []*Host{l.A, l.B} {

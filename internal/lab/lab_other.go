@@ -18,6 +18,8 @@ func find(*Lab) error { return errUnsupported }
 
 func list() ([]string, error) { return nil, errUnsupported }
 
+func bringBack(*Lab) error { return nil }
+
 func down(string) error { return errUnsupported }
 
 func enter(string) error { return errUnsupported }
