@@ -48,7 +48,13 @@ func (p *Port) kickTX() {
 		if errno != 0 {
 			p.kickFailed(errno, left < before)
 		}
-		if p.sock.zeroCopy || left >= before {
+		if p.sock.zeroCopy {
+			if left >= before && p.cfg.BusyPoll {
+				p.wakeDriver()
+			}
+			break
+		}
+		if left >= before {
 			break
 		}
 		p.wait.retry.Store(int64(retryMin))
@@ -75,6 +81,15 @@ func (p *Port) kick(call uintptr) unix.Errno {
 	p.stats.kicks.Add(1)
 	_, _, errno := unix.Syscall6(call, uintptr(p.sock.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	return errno
+}
+
+// wakeDriver wakes a zero-copy driver by poll, which always does. A kick of a socket that busy
+// polls drives the receive side of the queue instead and wakes nobody: drivers that send from
+// elsewhere (virtio_net, igb with vectors enough) would never send.
+func (p *Port) wakeDriver() {
+	p.stats.kicks.Add(1)
+	p.pollFD[0] = unix.PollFd{Fd: int32(p.sock.fd)}
+	_, _ = unix.Poll(p.pollFD[:], 0) // what it finds is of no interest
 }
 
 // kickFailed counts what a kick said. Nothing it says stops the port: what is on the ring

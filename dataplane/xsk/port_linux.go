@@ -42,6 +42,8 @@ type Port struct {
 	txOwed  atomic.Bool // the kernel may not have read the transmit ring to its end
 	starved atomic.Bool // Alloc ran dry since the last Wait
 
+	pollFD [1]unix.PollFd // of wakeDriver
+
 	wait   waiter
 	closed atomic.Bool
 	stats  counters
