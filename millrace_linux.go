@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/xsk"
@@ -79,7 +81,7 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 		return err
 	}
 	if n.prog, err = loader.Attach(n.probe.Index, loader.Config{Mode: attachMode(cfg.Mode, &n.probe)}); err != nil {
-		return err
+		return n.refused(cfg.Mode, err)
 	}
 	n.view.OnAddrs(n.follow)
 	if err := n.openQueues(cfg); err != nil {
@@ -122,7 +124,7 @@ func (n *NIC) openQueues(cfg Config) error {
 	for q := range queues {
 		sock, err := xsk.Open(n.socketConfig(cfg, q))
 		if err != nil {
-			return err
+			return n.refused(cfg.Mode, err)
 		}
 		port := dataplane.Port(sock)
 		if cfg.WrapPort != nil {
@@ -135,6 +137,14 @@ func (n *NIC) openQueues(cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// refused says what it means when the driver does not do what zero-copy takes.
+func (n *NIC) refused(mode Mode, err error) error {
+	if mode != ModeZeroCopy || !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return fmt.Errorf("%s refuses zero-copy at MTU %d: %w (mode auto takes what there is)", n.probe.Driver, n.probe.MTU, err)
 }
 
 func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
