@@ -80,10 +80,14 @@ func attach(t testing.TB, h *lab.Host, mode link.XDPAttachFlags) *ebpf.Map {
 	return xsks
 }
 
-// open opens the socket of a queue of h and puts it into xsks.
+// open opens the socket of a queue of h and puts it into xsks. On NICs it is for zero-copy,
+// unless the test wants another mode.
 func open(t testing.TB, h *lab.Host, xsks *ebpf.Map, cfg xsk.Config) *xsk.Port {
 	t.Helper()
 	cfg.Ifindex = h.Index
+	if lab.OnNICs() && cfg.Mode == xsk.Auto {
+		cfg.Mode, cfg.HWRing = xsk.ZeroCopy, hwRing
+	}
 	var p *xsk.Port
 	if err := h.Do(func() (err error) {
 		p, err = xsk.Open(cfg)
@@ -94,8 +98,24 @@ func open(t testing.TB, h *lab.Host, xsks *ebpf.Map, cfg xsk.Config) *xsk.Port {
 	if err := xsks.Put(uint32(cfg.Queue), uint32(p.FD())); err != nil {
 		t.Fatalf("put socket into XSKMAP: %v", err)
 	}
+	if !lab.OnNICs() {
+		return p
+	}
+	if p.ZeroCopy() != (cfg.Mode == xsk.ZeroCopy) {
+		t.Fatalf("%s is not as asked for, %v", p.Info().Name, cfg.Mode)
+	}
+	t.Cleanup(func() {
+		if t.Failed() { // What was seen, and a free queue for the next test.
+			t.Logf("%s: %+v, kernel %+v, kick: %v", p.Info().Name, p.Stats(), p.KernelStats(), p.Err())
+			_ = p.Close()
+		}
+	})
+	awaitCarrier(t, h)
 	return p
 }
+
+// hwRing is what NICs have room for in their receive rings by default, or more.
+const hwRing = 512
 
 // modes are the ways a program is attached.
 var modes = []struct {
@@ -121,19 +141,41 @@ func newBenchOf(t testing.TB, mode link.XDPAttachFlags, cfg lab.Config) *bench {
 	t.Helper()
 	testutil.Privileged(t)
 	l := lab.ForTest(t, cfg)
-	return &bench{l, attach(t, l.A, mode), attach(t, l.B, mode)}
+	b := &bench{l, attach(t, l.A, mode), attach(t, l.B, mode)}
+	if lab.OnNICs() {
+		awaitCarrier(t, l.A)
+		awaitCarrier(t, l.B)
+	}
+	return b
+}
+
+// awaitCarrier waits for the carrier: some drivers restart when a program is attached, or a
+// socket bound, and then it goes for a while.
+func awaitCarrier(t testing.TB, h *lab.Host) {
+	t.Helper()
+	testutil.Eventually(t, patience, func() bool { return running(h) }, h.Interface+" to have carrier")
 }
 
 // ports opens a port at each end.
 func (b *bench) ports(t testing.TB, cfg xsk.Config) (pa, pb *xsk.Port) {
 	t.Helper()
-	return open(t, b.A, b.a, cfg), open(t, b.B, b.b, cfg)
+	pa, pb = open(t, b.A, b.a, cfg), open(t, b.B, b.b, cfg)
+	if lab.OnNICs() {
+		awaitWay(t, pa, pb)
+		awaitWay(t, pb, pa)
+	}
+	return pa, pb
 }
 
 // eachMode runs f over native and generic XDP.
 func eachMode(t *testing.T, f func(t *testing.T, b *bench)) {
 	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) { f(t, newBench(t, m.flag)) })
+		t.Run(m.name, func(t *testing.T) {
+			if lab.OnNICs() && m.flag != link.XDPDriverMode {
+				t.Skip("the NICs are for zero-copy, which generic mode has not")
+			}
+			f(t, newBench(t, m.flag))
+		})
 	}
 }
 

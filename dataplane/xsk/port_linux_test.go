@@ -38,6 +38,7 @@ func TestPort(t *testing.T) {
 
 // Packets of a large MTU, in as many frames as it takes.
 func TestLongPackets(t *testing.T) {
+	vethOnly(t, "a driver has a limit of its own")
 	for _, m := range modes {
 		for _, mtu := range []int{3498, 9000, 65000, 65535} {
 			t.Run(fmt.Sprintf("%s/%d", m.name, mtu), func(t *testing.T) {
@@ -53,6 +54,7 @@ func TestLongPackets(t *testing.T) {
 
 // veth has no zero-copy: Auto takes copy mode and says so, ZeroCopy is refused.
 func TestModes(t *testing.T) {
+	vethOnly(t, "TestZeroCopyModes is about them")
 	b := newBench(t, link.XDPDriverMode)
 	p := open(t, b.A, b.a, xsk.Config{Mode: xsk.Auto})
 	if p.ZeroCopy() || !strings.HasSuffix(p.Info().Name, "/0 copy") {
@@ -101,6 +103,7 @@ func TestQueueIsBusy(t *testing.T) {
 
 // A socket that nobody serves loses what does not fit, and says how much.
 func TestOverrunIsCounted(t *testing.T) {
+	vethOnly(t, "one that is overrun drops before it has a frame of ours")
 	eachMode(t, func(t *testing.T, b *bench) {
 		p := open(t, b.B, b.b, xsk.Config{RXRing: 64})
 		send := udpTo(t, b)

@@ -97,7 +97,7 @@ func TestSendToKernelPacketSocket(t *testing.T) {
 		for n := range uint64(2000) {
 			size := 60 + int(n*11%1455)
 			sendNumbered(t, p, n, size)
-			got, _, err := unix.Recvfrom(fd, buf[:], 0)
+			got, err := recvFrom(fd, buf[:])
 			if err != nil {
 				t.Fatalf("frame %d: %v", n, err)
 			}
@@ -107,6 +107,16 @@ func TestSendToKernelPacketSocket(t *testing.T) {
 		}
 		closePorts(t, p)
 	})
+}
+
+// recvFrom receives from a socket that has a time-out, with which the kernel does not restart a
+// call that a signal of Go's scheduler interrupts.
+func recvFrom(fd int, b []byte) (n int, err error) {
+	for {
+		if n, _, err = unix.Recvfrom(fd, b, 0); err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 // packetSocket opens a socket in h that receives the tests' frames and waits for them.
@@ -206,11 +216,12 @@ func TestLinkDownAndUp(t *testing.T) {
 		sendNumbered(t, pa, 1, 60)
 		wantNumber(t, pb, 1)
 		set(false)
+		sent := pa.Stats().TXFrames
 		for n := range uint64(10) {
 			sendNumbered(t, pa, 100+n, 60)
 		}
-		if err := pa.Err(); err == nil || pa.Stats().TXFrames != 11 {
-			t.Errorf("Err = %v and %+v, want the kick's error and 11 frames", err, pa.Stats())
+		if err := pa.Err(); err == nil || pa.Stats().TXFrames != sent+10 {
+			t.Errorf("Err = %v and %+v, want the kick's error and 10 frames beside %d", err, pa.Stats(), sent)
 		}
 		start := time.Now()
 		turns := 0
@@ -261,6 +272,7 @@ func wantNumber(t *testing.T, p *xsk.Port, n uint64) {
 
 // A device that is removed under the port leaves a port that still obeys.
 func TestDeviceRemoved(t *testing.T) {
+	vethOnly(t, "they cannot be deleted")
 	b := newBench(t, link.XDPDriverMode)
 	pa, pb := b.ports(t, xsk.Config{})
 	if err := b.A.Do(func() error {
@@ -301,7 +313,10 @@ func TestNoWakeupIsLost(t *testing.T) {
 	eachMode(t, func(t *testing.T, b *bench) {
 		p := open(t, b.B, b.b, xsk.Config{RXRing: 64})
 		send := udpTo(t, b)
-		const packets = 20000
+		packets := 20000
+		if lab.OnNICs() {
+			packets /= 10 // each turn takes a while, which is what this is about
+		}
 		came := make(chan int, packets)
 		stopped := make(chan error, 1)
 		go func() {
@@ -347,7 +362,7 @@ func TestNoWakeupIsLost(t *testing.T) {
 		case <-timeout.C:
 			t.Fatalf("the last packets did not wake the worker: %+v", p.Stats())
 		}
-		if got := p.Stats().Waits; got < packets/20 {
+		if got := p.Stats().Waits; got < uint64(packets/20) {
 			t.Errorf("the worker slept %d times, want often: this tested nothing", got)
 		}
 		closePorts(t, p)

@@ -29,7 +29,7 @@ func TestDownloads(t *testing.T) {
 		}
 		t.Logf("point 1: %d MiB over %s in %.1f s, %.2f Gbit/s, sha256 ok", big.size/mib, to.family, took.Seconds(), rate(big.size, took))
 	}
-	downloadCrowd(t, l, 64, small)
+	downloadCrowd(t, l, crowd(64), small)
 }
 
 // downloadCrowd fetches a file n times at once, half of them over IPv6.
@@ -60,14 +60,14 @@ func TestUploads(t *testing.T) {
 		t.Logf("point 1: upload of %d MiB through the proxy over %s in %.1f s, %.2f Gbit/s, sha256 ok",
 			big.size/mib, to.family, took.Seconds(), rate(big.size, took))
 	}
-	const crowd = 16
-	took, err := upload(t, l.B, small, both(crowd, ":8082/")...)
+	n := crowd(16)
+	took, err := upload(t, l.B, small, both(n, ":8082/")...)
 	if err != nil {
-		t.Errorf("point 1: %d uploads at once: %v", crowd, err)
+		t.Errorf("point 1: %d uploads at once: %v", n, err)
 		return
 	}
 	t.Logf("point 1: %d uploads at once, %d MiB each, in %.1f s, %.2f Gbit/s, every sha256 ok",
-		crowd, small.size/mib, took.Seconds(), rate(crowd*small.size, took))
+		n, small.size/mib, took.Seconds(), rate(int64(n)*small.size, took))
 }
 
 // startSink runs an HTTP server on the kernel's TCP of a host until the test ends. It

@@ -40,11 +40,18 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// programEnv names the program where it has been built already, as for a machine without Go.
+const programEnv = "MILLRACE_E2E_PROGRAM"
+
 func build(dir string) (program, error) {
-	p := program{path: filepath.Join(dir, "millrace"), files: filepath.Join(dir, "files")}
+	p := program{path: os.Getenv(programEnv), files: filepath.Join(dir, "files")}
 	if err := os.Mkdir(p.files, 0o755); err != nil {
 		return p, fmt.Errorf("make a directory: %w", err)
 	}
+	if p.path != "" {
+		return p, nil
+	}
+	p.path = filepath.Join(dir, "millrace")
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", p.path, "github.com/millrace-tcp/millrace/cmd/millrace")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -81,9 +88,12 @@ func listening(t testing.TB, h *lab.Host, args ...string) *process {
 
 // byHand makes two namespaces and a veth pair with ip(8), with what the kernel gives a
 // pair by default: offloads, queues and MTU. They have the names of a lab, so that package
-// lab finds them and takes them away.
+// lab finds them and takes them away. Where there are NICs it is these.
 func byHand(t testing.TB) *lab.Lab {
 	t.Helper()
+	if lab.OnNICs() {
+		return made(t)
+	}
 	testutil.Privileged(t)
 	ip := testutil.Command(t, "iproute2", "ip")
 	name := fmt.Sprintf("test-%d-hand", os.Getpid())
@@ -127,6 +137,14 @@ func made(t testing.TB) *lab.Lab {
 	t.Helper()
 	testutil.Privileged(t)
 	return lab.ForTest(t, lab.Config{})
+}
+
+// crowd returns how many clients make a crowd: fewer where an emulated machine runs them all.
+func crowd(n int) int {
+	if lab.OnNICs() {
+		return n / 4
+	}
+	return n
 }
 
 // sized returns full, or short with -short.

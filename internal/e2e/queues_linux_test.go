@@ -20,7 +20,7 @@ func TestQueues(t *testing.T) {
 	if !onKernel() {
 		server.await("2 of 2 queues")
 	}
-	downloadCrowd(t, l, 16, c)
+	downloadCrowd(t, l, crowd(16), c)
 	got := output(t, most(time.Minute), l.B, wrk, "-t2", "-c64", "-d"+sized("3s", "1s"), "--latency", "http://10.77.0.1:8080/"+page.name)
 	if err := wrkFaults(got); err != nil {
 		t.Errorf("point 2: two queues: wrk: %v\n%s", err, got)
@@ -35,7 +35,7 @@ func TestQueues(t *testing.T) {
 		if run.streams == 1 {
 			continue
 		}
-		args := append([]string{"-c", "10.77.0.1", "-J", "-t", sized("2", "1")}, run.args...)
+		args := append([]string{"-c", "10.77.0.1", "-J", "-t", seconds("2", "1")}, run.args...)
 		r := parseReport(t, output(t, most(time.Minute), l.B, iperf3, args...))
 		if err := r.fault(run.streams); err != nil {
 			t.Errorf("point 3: two queues: stock iperf3 -c %s: %v", run.name, err)
