@@ -50,15 +50,22 @@ root: ## run the packages with root tests, and fail where one would skip
 	@.ci/install test
 	MILLRACE_REQUIRE_ROOT=1 $(GO) test -count=1 -p 1 -timeout 20m $(ROOTPKGS)
 
+# NICs of QEMU, and the programs that the tests on them run.
+ZCNICS  ?= virtio virtio-mq virtio-nozc igb
+ZCTOOLS = curl iperf3 wrk ping ethtool ip cat
+
 .PHONY: zc-lab
-zc-lab: ## run the zero-copy tests on emulated NICs whose drivers have it (apt, QEMU; minutes)
-	@mkdir -p bin
+zc-lab: build ## run root tests with zero-copy on emulated NICs whose drivers have it (QEMU, 12 minutes)
+	@.ci/install test
 	CGO_ENABLED=0 $(GO) test -c -o bin/xsk.test ./dataplane/xsk
-	@for nic in virtio igb; do \
+	CGO_ENABLED=0 $(GO) test -c -o bin/e2e.test ./internal/e2e
+	@files=; for file in bin/xsk.test bin/e2e.test bin/millrace; do files="$$files -f $$file"; done; \
+	for tool in $(ZCTOOLS); do files="$$files -f $$(PATH=$$PATH:/usr/sbin:/sbin command -v $$tool)"; done; \
+	failed=; for nic in $(ZCNICS); do \
 		echo "== $$nic"; \
-		MILLRACE_REQUIRE_ROOT=1 MILLRACE_XSK_TEST_NICS='eth0 eth1' .ci/zc-lab $$nic bin/xsk.test \
-			-test.v -test.timeout 4m -test.run '^TestZeroCopy' || exit 1; \
-	done
+		ZC_LAB_LIMIT=$${ZC_LAB_LIMIT:-600} .ci/zc-lab $$files $$nic .ci/zc-tests $$nic || failed="$$failed $$nic"; \
+	done; \
+	echo "zc-lab: failed:$${failed:- nothing}"; [ -z "$$failed" ]
 
 .PHONY: race
 race: ## run the tests of what has goroutines under the race detector
