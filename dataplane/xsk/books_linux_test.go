@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -44,6 +45,7 @@ func newKernel(t *testing.T, start uint32) *kernel {
 		rx:   descRing{fakeRing(cfg.RXRing, start), make([]unix.XDPDesc, cfg.RXRing)},
 		tx:   descRing{fakeRing(cfg.TXRing, start), make([]unix.XDPDesc, cfg.TXRing)},
 	}
+	s.stock(&cfg)
 	return &kernel{Port: deal(cfg, s), t: t}
 }
 
@@ -405,6 +407,39 @@ func TestKickErrors(t *testing.T) {
 			t.Errorf("%v: retries %d, errors %d, dropped %d, want %d, %d, %d", tt.errno,
 				s.kickRetries.Load(), s.kickErrors.Load(), s.txDropped.Load(), tt.retries, tt.errs, tt.dropped)
 		}
+	}
+}
+
+// While frames wait for the kernel, turns become rarer as long as it does nothing: not when it
+// sends in its own time, as zero-copy drivers do, and is merely not done.
+func TestRetriesAreRareOnADeadLinkOnly(t *testing.T) {
+	k := newKernel(t, 1<<32-3)
+	k.sock.zeroCopy = true
+	k.wait.retry.Store(int64(retryMin))
+	n := k.Alloc(k.batch[:])
+	for i := range n {
+		k.batch[i].Data = k.batch[i].Data[:60]
+	}
+	k.Send(k.batch[:n])
+	turn := func() time.Duration {
+		k.Flush()
+		return k.retryLimit()
+	}
+	for want := retryMin; want < retryMax; want *= 2 {
+		if got := turn(); got != want {
+			t.Errorf("nothing moves: the next turn is after %v, want %v", got, want)
+		}
+	}
+	for range 3 {
+		k.transmit()
+		if got := turn(); got != retryMin {
+			t.Errorf("a frame was read: the next turn is after %v, want %v", got, retryMin)
+		}
+		turn()
+	}
+	k.complete(uint64(k.cfg.RXFrames) << k.shift)
+	if got := turn(); got != retryMin {
+		t.Errorf("a frame was sent: the next turn is after %v, want %v", got, retryMin)
 	}
 }
 

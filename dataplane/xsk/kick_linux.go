@@ -26,8 +26,8 @@ func (p *Port) Flush() {
 	if p.txOwed.Load() {
 		p.kickTX()
 	}
-	if len(p.txFree)+p.nLent < p.cfg.TXFrames {
-		p.collect()
+	if len(p.txFree)+p.nLent < p.cfg.TXFrames && p.collect() > 0 {
+		p.wait.retry.Store(int64(retryMin))
 	}
 	p.kickRX()
 }
@@ -38,6 +38,11 @@ func (p *Port) Flush() {
 func (p *Port) kickTX() {
 	tx := &p.sock.tx
 	left := tx.unread()
+	// A zero-copy driver is never done when we look, and moves all the same.
+	if read := tx.prod - left; read != p.txRead {
+		p.txRead = read
+		p.wait.retry.Store(int64(retryMin))
+	}
 	for range kicksMax {
 		if left == 0 || !tx.wakeupWanted() {
 			break

@@ -41,6 +41,7 @@ type Port struct {
 	begun   begun       // pieces received, whose packet has not come to its end
 	txOwed  atomic.Bool // the kernel may not have read the transmit ring to its end
 	starved atomic.Bool // Alloc ran dry since the last Wait
+	txRead  uint32      // how far the kernel had read the transmit ring when last seen
 
 	pollFD [1]unix.PollFd // of wakeDriver
 
@@ -102,8 +103,8 @@ func newPort(cfg Config, s *socket) (*Port, error) {
 	return p, nil
 }
 
-// deal makes a port of a socket: the receive frames to the kernel, the transmit frames to
-// the free list.
+// deal makes a port of a socket: the receive frames are with the kernel, the transmit frames
+// go to the free list.
 func deal(cfg Config, s *socket) *Port {
 	mode := "copy"
 	if s.zeroCopy {
@@ -125,15 +126,12 @@ func deal(cfg Config, s *socket) *Port {
 		holder: make([]holder, cfg.RXFrames+cfg.TXFrames),
 		shift:  bits.TrailingZeros(uint(cfg.FrameSize)),
 		txFree: make([]uint32, cfg.TXFrames),
+		txRead: s.tx.prod,
 	}
 	for i := range p.txFree {
 		chunk := uint32(cfg.RXFrames + cfg.TXFrames - 1 - i)
 		p.txFree[i], p.holder[chunk] = chunk, free
 	}
-	for chunk := range uint32(cfg.RXFrames) {
-		p.refill(chunk)
-	}
-	s.fill.publish()
 	return p
 }
 

@@ -54,6 +54,7 @@ func openSocket(cfg *Config, flags uint16) (s *socket, err error) {
 	if err = s.mapRings(cfg); err != nil {
 		return s, err
 	}
+	s.stock(cfg)
 	s.tune(cfg)
 	if err = s.bind(cfg, flags); err != nil {
 		return s, err
@@ -127,6 +128,17 @@ func (s *socket) mapRings(cfg *Config) error {
 		s.rx.open(s.fd, unix.XDP_PGOFF_RX_RING, off.Rx, cfg.RXRing),
 		s.tx.open(s.fd, unix.XDP_PGOFF_TX_RING, off.Tx, cfg.TXRing),
 	)
+}
+
+// stock puts all receive frames on the fill ring. That is before the bind, in which drivers of
+// hardware take theirs: one that finds none sleeps until it is told that there are some.
+func (s *socket) stock(cfg *Config) {
+	r := &s.fill
+	for chunk := range cfg.RXFrames {
+		r.addrs[r.prod&r.mask] = uint64(chunk * cfg.FrameSize)
+		r.prod++
+	}
+	r.publish()
 }
 
 // tune sets what helps and can be done without: an error is an older kernel, or a missing

@@ -124,11 +124,9 @@ func (p *Port) Wait(d time.Duration) error {
 		return nil
 	}
 	if p.Owing() {
-		retry := p.wait.retry.Load()
-		if d < 0 || d > time.Duration(retry) {
-			d = time.Duration(retry)
+		if limit := p.retryLimit(); d < 0 || d > limit {
+			d = limit
 		}
-		p.wait.retry.Store(min(2*retry, int64(retryMax)))
 		p.starved.Store(false)
 	}
 	// Say parked, look again, sleep; Wake says woken, then looks whether parked. A deadline
@@ -141,6 +139,14 @@ func (p *Port) Wait(d time.Duration) error {
 		return fmt.Errorf("xsk: wait on %s: %w", p.info.Name, net.ErrClosed)
 	}
 	return nil
+}
+
+// retryLimit is how long to wait for the kernel to take or to give back frames: longer each time
+// until something moves.
+func (p *Port) retryLimit() time.Duration {
+	retry := p.wait.retry.Load()
+	p.wait.retry.Store(min(2*retry, int64(retryMax)))
+	return time.Duration(retry)
 }
 
 func (p *Port) sleep(d time.Duration) {
