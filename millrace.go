@@ -76,7 +76,8 @@ type Config struct {
 	Mode Mode
 	// Queues is how many receive queues are served, from the first on; 0 is all. With fewer
 	// than the NIC has, packets of our flows that arrive on the others reach the kernel,
-	// which resets them: steer the NIC's RSS to the queues that are served.
+	// which resets them: steer the NIC's RSS to the queues that are served. Of outgoing connections
+	// they arrive on those that are, where it is known how the NIC spreads.
 	Queues int
 	// Congestion names the congestion control of connections that have no other, with its
 	// options: "cubic?hystart=off". It is one of Algorithms, or of those that come with
@@ -86,7 +87,7 @@ type Config struct {
 	// millrace. To add one: append(catalog.All(), catalog.Entry{…}).
 	Algorithms catalog.Table
 	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in, and so
-	// are Congestion, Algorithms and Log where they are missing.
+	// are Congestion, Algorithms, Log and Steer where they are missing.
 	Stack stack.Config
 	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL).
 	BusyPoll bool

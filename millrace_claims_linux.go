@@ -40,10 +40,10 @@ const (
 	// poolTries is how many ports of the pool are tried, at random, before another one is
 	// reserved: with half of them free for a peer, 8 tries fail once in 256.
 	poolTries = 8
-	// fitTries is how many ports are reserved, one more than is needed, to find one whose answers
-	// arrive on the wanted queue: of 4 queues it is another one in a tenth of the cases. The others
-	// serve later connections.
-	fitTries = 8
+	// fitTries is how many ports of the pool are tried, and then how many are reserved, to find one
+	// whose answers arrive on the wanted queue: of 16 queues it is another one in an eighth of the
+	// cases. A port that does not fit serves a later connection.
+	fitTries = 32
 	// poolIdle is how many ports without connections stay reserved.
 	poolIdle = 64
 )
@@ -121,7 +121,11 @@ func (c *nicClaimer) port(local, remote netip.AddrPort, fits func(netip.AddrPort
 		return c.reserve(local)
 	}
 	pool := c.pools[local.Addr()]
-	for range min(poolTries, len(pool)) {
+	tries := poolTries
+	if fits != nil {
+		tries = fitTries
+	}
+	for range min(tries, len(pool)) {
 		p := pool[rand.IntN(len(pool))]
 		if p.free(remote) && (fits == nil || fits(p.local)) {
 			return p, nil

@@ -92,6 +92,9 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	sc := cfg.Stack
 	sc.Router = &router{n.view, n.info.MTU}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
+	if sc.Steer == nil {
+		sc.Steer = n.steering()
+	}
 	if sc.Log == nil {
 		sc.Log = n.log
 	}
@@ -145,6 +148,23 @@ func (n *NIC) refused(mode Mode, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s refuses zero-copy at MTU %d: %w (mode auto takes what there is)", n.probe.Driver, n.probe.MTU, err)
+}
+
+// steering returns what tells the queue on which a packet arrives, or nil where the NIC, or the
+// kernel, does not say how it spreads them.
+func (n *NIC) steering() func(local, remote netip.AddrPort) (int, bool) {
+	if n.probe.RXQueues < 2 {
+		return nil
+	}
+	spread, err := loader.Spread(n.probe.Index)
+	if err != nil {
+		n.log.Warn("millrace: outgoing connections are not placed by RSS", "nic", n.probe.Name, "err", err)
+	}
+	if !spread.Known(true) && !spread.Known(false) {
+		return nil
+	}
+	n.info.Notes = append(n.info.Notes, "ports of outgoing connections are chosen by RSS")
+	return spread.Queue
 }
 
 func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
@@ -215,6 +235,12 @@ func (n *NIC) describe(nic string, mode Mode) {
 	}
 	if mode == ModeAuto && n.probe.GenericFaster() {
 		n.info.Notes = append(n.info.Notes, "generic XDP: on a veth it is the fastest, for packets of up to 64 KiB come uncut")
+	}
+	if n.probe.Veth && n.prog.Mode() == loader.Generic && n.info.QueuesTotal > 1 {
+		// The number of the peer's transmit queue stays in the packet, and is read as one more
+		// than that of the receive queue; 0 as unknown, which is queue 0.
+		n.info.Notes = append(n.info.Notes, "generic XDP: a veth brings what its peer sends by queues 0 and 1 to queue 0, "+
+			"by queue 2 to queue 1, and so on; mode copy uses all queues alike")
 	}
 	if n.info.MTU < n.probe.MTU {
 		n.info.Notes = append(n.info.Notes, fmt.Sprintf(

@@ -148,9 +148,9 @@ func (s *Stack) idlest() int {
 }
 
 // fits returns what says of a local address whether what remote sends there arrives on queue i,
-// or nil where that cannot be told or does not matter.
+// or nil where that cannot be told.
 func (s *Stack) fits(i int, remote netip.AddrPort) func(local netip.AddrPort) bool {
-	if s.cfg.Steer == nil || len(s.workers) == 1 {
+	if s.cfg.Steer == nil {
 		return nil
 	}
 	return func(local netip.AddrPort) bool {
