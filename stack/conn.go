@@ -133,7 +133,10 @@ func (c *Conn) awaitData() {
 	if c.turns >= leadTurns {
 		c.w.lead(&c.rd, c.readable)
 	}
-	c.rd.wait(c.readable)
+	if !c.readable() {
+		c.w.beforeWait()
+		c.rd.wait(c.readable)
+	}
 }
 
 // readable says whether a reader need not wait.
@@ -177,8 +180,14 @@ func (c *Conn) writeAll(b []byte) (int, error) {
 		case errno == socket.OK:
 			continue
 		}
-		c.wr.wait(c.writable)
+		c.awaitSpace(c.writable)
 	}
+}
+
+// awaitSpace waits until ready says so, which is about the writing side.
+func (c *Conn) awaitSpace(ready func() bool) {
+	c.w.beforeWait()
+	c.wr.wait(ready)
 }
 
 // writable says whether a writer need not wait. It is woken when there is space worth it, a
@@ -253,7 +262,7 @@ func (c *Conn) awaitSent(d time.Duration) {
 		return c.sock.Sent() || clock() >= late
 	}
 	for !sent() {
-		c.wr.wait(sent)
+		c.awaitSpace(sent)
 	}
 }
 

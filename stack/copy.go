@@ -125,7 +125,7 @@ func (c *Conn) appendSome(b []byte, silent *int) (int, error) {
 	case socket.OK:
 		return n, nil
 	case syscall.EAGAIN:
-		c.wr.wait(c.writable)
+		c.awaitSpace(c.writable)
 		return n, nil
 	}
 	return n, c.errnoError("write", errno)

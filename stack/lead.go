@@ -19,6 +19,7 @@ import (
 type leader struct {
 	mu   sync.Mutex   // held by who leads; for ever when the worker has ended
 	skip atomic.Int32 // how many more times none tries
+	hush hush
 }
 
 const (
@@ -50,11 +51,17 @@ func (w *worker) lead(g *gate, ready func() bool) {
 	if w.closed || w.until == 0 {
 		return // the worker has ended, or is about to run
 	}
-	w.shared.Mute()
+	w.mute()
+	l.hush.leads = true
 	w.leadOn(g, ready)
-	w.shared.Unmute()
+	l.hush.leads = false
 	if w.shared.Pending() {
 		l.skip.Store(leadSkip) // more comes than one reader takes: the worker does it beside us
+	}
+	if l.skip.Load() == 0 && ready() {
+		w.stayMute()
+	} else {
+		w.unmute()
 	}
 	w.settle()
 }
@@ -88,9 +95,10 @@ func (w *worker) leadOn(g *gate, ready func() bool) {
 }
 
 // spinUntil looks for frames, and for what found says, until a time, and says whether there is
-// something.
+// something. Soonest of all it yields the thread: no answer is that quick, and on a CPU that the
+// two ends share it is the yield that lets the peer answer.
 func (w *worker) spinUntil(end mono.Time, found func() bool) bool {
-	for rounds := 1; ; rounds++ {
+	for rounds := 0; ; rounds++ {
 		if w.shared.Pending() || found() {
 			return true
 		}
@@ -113,17 +121,10 @@ func (w *worker) help() bool {
 	if w.closed {
 		return false
 	}
-	// Where readers lead, the answer to what is sent will be theirs, and may be here at once.
-	leads := w.leader.skip.Load() == 0
-	if leads {
-		w.shared.Mute()
-	}
 	w.e.Step(clock())
-	if leads {
-		if w.shared.Pending() {
-			w.e.Step(clock())
-		}
-		w.shared.Unmute()
+	// Where a reader leads, the answer to what is sent is its own, and may be here at once.
+	if w.leader.hush.on.Load() && w.shared.Pending() {
+		w.e.Step(clock())
 	}
 	w.settle()
 	return true
@@ -148,7 +149,9 @@ func (w *worker) settle() {
 		return
 	}
 	next := w.e.Deadline()
-	if next >= w.until && !w.shared.Owing() && !w.e.HasMail() && !w.shared.Pending() {
+	// Frames that come while it is muted are the reader's that is expected, or found by listen.
+	come := !w.leader.hush.on.Load() && w.shared.Pending()
+	if next >= w.until && !w.shared.Owing() && !w.e.HasMail() && !come {
 		return
 	}
 	if d := next.Sub(clock()); d > 0 {

@@ -102,7 +102,7 @@ func (c *Conn) reserve(n int) (queue.Reservation, error) {
 			return r, c.errnoError("write", errno)
 		}
 		c.c.PostWrite() // what was appended without a word
-		c.wr.wait(c.writable)
+		c.awaitSpace(c.writable)
 	}
 }
 

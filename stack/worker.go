@@ -69,6 +69,7 @@ type worker struct {
 func newWorker(port dataplane.Port, spin time.Duration) *worker {
 	w := &worker{port: port, spin: spin, leadSpin: spin, nap: napFirst}
 	w.shared, _ = port.(dataplane.SharedPort)
+	w.leader.hush.init(w.listen)
 	if spin == SpinDefault {
 		w.leadSpin = leadSpinDefault
 	}
@@ -198,6 +199,9 @@ func (w *worker) sleep(now mono.Time) error {
 	}
 	if w.until != mono.Never {
 		d = max(0, w.until.Sub(now))
+	}
+	if !w.leader.hush.leads {
+		w.unmute()
 	}
 	w.mu.Unlock()
 	err := w.e.Wait(d)
