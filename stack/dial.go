@@ -218,7 +218,7 @@ func (c *Conn) awaitOpen(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return contextError(ctx.Err())
 		}
-		c.awaitSpace(func() bool {
+		c.wr.wait(func() bool {
 			s := c.c.Status()
 			return s.Open() || s.Gone() || ctx.Err() != nil
 		})
