@@ -4,7 +4,7 @@ GO       ?= go
 SEEDS    ?= 1000
 FUZZTIME ?= 30s
 BENCH    ?= .
-BENCHARGS = --html bin/bench.html
+BENCHARGS = --html bin/bench.html --save bin/bench.json
 VERSION  := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # The version comes from git above: stamping by the go command fails in a checkout that
@@ -96,7 +96,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: build ## measure this stack beside kernel TCP, with BENCHARGS (root, 6 minutes; run nothing else)
+bench: build ## measure this stack beside kernel TCP, with BENCHARGS (root, 8 minutes; run nothing else)
 	bin/millrace bench compare --peers '' $(BENCHARGS)
 
 .PHONY: peers
@@ -104,8 +104,12 @@ peers: build
 	$(GO) build -C bench/peers $(BUILDFLAGS) -o ../../bin/millrace-peers .
 
 .PHONY: bench-peers
-bench-peers: peers ## the same with gVisor's netstack too: the whole comparison, with a verdict
+bench-peers: peers ## the same with gVisor's netstack too: the whole comparison, and the bars (root, 10 minutes)
 	bin/millrace bench compare --peers bin/millrace-peers $(BENCHARGS)
+
+.PHONY: bench-readme
+bench-readme: build ## put what make bench-peers measured last into the README, between its marks
+	bin/millrace bench table bin/bench.json --into README.md
 
 .PHONY: microbench
 microbench: ## run Go's benchmarks that match BENCH (all)

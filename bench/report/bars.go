@@ -2,20 +2,24 @@ package report
 
 import (
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"slices"
 
 	"github.com/millrace-tcp/millrace/bench/testbed"
 )
 
-// Bar is a claim of the project about its speed, and what was measured of it. All are
-// ratios of medians that were measured by turns, but for those of idle connections.
+// Bar is a claim of the project about its speed, and what was measured of it on one of its
+// stacks. All are ratios of medians that were measured by turns, but for those of the core and
+// of idle connections.
 type Bar struct {
 	Work     string  `json:"work"`
+	Stack    string  `json:"stack"`
 	Expected string  `json:"expected"`
 	Measured float64 `json:"measured"`
-	Against  string  `json:"against,omitempty"` // what was divided by what
-	Verdict  string  `json:"verdict"`           // "ok", "short" or "not measured"
+	// Spread is half of the range of the rounds, as a share of what is measured; 0 where there
+	// is but one figure of them all.
+	Spread  float64 `json:"spread"`
+	Against string  `json:"against,omitempty"` // what was divided by what, or which of them stalled
+	Verdict string  `json:"verdict"`           // "ok", "short" or "not measured"
 }
 
 // The verdicts.
@@ -37,17 +41,30 @@ type figure struct {
 	metric string
 }
 
-// of returns the median of a figure.
-func (r *Report) of(f figure) (float64, bool) {
-	for _, row := range r.Rows {
-		if row.Link.Kind == f.kind && row.Link.MTU == f.mtu && row.Link.Queues == f.queues &&
-			row.Work == f.work && row.Flows == f.flows && row.Size == f.size {
-			if m, ok := row.Metric(f.stack, f.metric); ok {
-				return m.Median, true
+// of returns a figure.
+func (r *Report) of(f figure) (Metric, bool) {
+	c, ok := r.cell(f)
+	if !ok {
+		return Metric{}, false
+	}
+	return c.Metric(f.metric)
+}
+
+// cell returns what came of the workload of a figure on its stack. What was measured in two
+// sections was so in the later one for what it stands beside there.
+func (r *Report) cell(f figure) (Cell, bool) {
+	for _, row := range slices.Backward(r.Rows) {
+		if row.Link.Kind != f.kind || row.Link.MTU != f.mtu || row.Link.Queues != f.queues ||
+			row.Work != f.work || row.Flows != f.flows || row.Size != f.size {
+			continue
+		}
+		for _, c := range row.Cells {
+			if c.Stack == f.stack {
+				return c, true
 			}
 		}
 	}
-	return 0, false
+	return Cell{}, false
 }
 
 // on returns a figure of another stack.
@@ -62,94 +79,128 @@ func (f figure) at(queues int) figure {
 	return f
 }
 
-func bulk(mtu int, work string) figure {
-	return figure{testbed.Lab, mtu, 1, work, 1, 0, testbed.Millrace, Throughput}
-}
-
-// Judge fills in the bars.
-func (r *Report) Judge() {
-	r.Bars = nil
-	ways := []string{"bulk-receive", "bulk-send"}
-	for _, way := range ways {
-		f := bulk(1500, way)
-		r.least("veth, MTU 1500, "+way+", of raw AF_XDP or of kernel TCP there, whichever is less", 0.85,
-			f, f.on(testbed.Raw), f.on(testbed.KernelXDP))
-	}
-	for _, way := range ways {
-		f := bulk(1500, way)
-		r.least("veth, MTU 1500, "+way+", beside gVisor on AF_XDP", 5, f, f.on(testbed.GVisorXDP))
-	}
-	for _, mtu := range []int{1500, 9000, 65000} {
-		for _, way := range ways {
-			f := bulk(mtu, way)
-			r.least(fmt.Sprintf("veth, MTU %d, %s, beside kernel TCP with XDP attached", mtu, way), 1, f, f.on(testbed.KernelXDP))
-			if mtu > 1500 {
-				r.least(fmt.Sprintf("veth, MTU %d, %s, beside kernel TCP as it is", mtu, way), 1, f, f.on(testbed.Kernel))
-			}
-		}
-	}
-	for _, p := range []string{"p50", "p99"} {
-		f := figure{testbed.Lab, 1500, 1, "rr", 1, 1, testbed.Millrace, p}
-		r.most("veth, request-response 1 B, "+p+", beside kernel TCP", 0.5, f, f.on(testbed.Kernel))
-		r.most("veth, request-response 1 B, "+p+", millrace at both ends", 0.5, f.on(testbed.MillraceBoth), f.on(testbed.Kernel))
-	}
-	crr := figure{testbed.Lab, 1500, 1, "crr", 1, 1, testbed.Millrace, Rate}
-	r.least("veth, connect-request-response, beside kernel TCP", 1.5, crr, crr.on(testbed.Kernel))
-	pipe := figure{testbed.Pipe, 1500, 0, "bulk-receive", 1, 0, testbed.Millrace, Throughput}
-	r.least("pipe, MTU 1500, bulk, beside gVisor's pipe", 8, pipe, pipe.on(testbed.GVisor))
-	r.least("pipe, MTU 1500, bulk, of copying memory", 0.25, pipe, pipe.on(testbed.MemoryCopy))
-	pipe.stack, pipe.metric = testbed.Core, Segment
-	r.limit("core alone, pipe, ns a full segment, both ends", 400, pipe)
-	pipe.metric = Allocs
-	r.limit("core alone, pipe, allocations a segment", 0.001, pipe)
-	web := figure{testbed.Lab, 1500, 1, "http", 64, 0, testbed.Millrace, Rate}
-	r.least("veth, net/http hello, wrk -c64, beside kernel TCP", 1.2, web, web.on(testbed.Kernel))
-	for _, way := range ways {
-		f := figure{testbed.Lab, 1500, 1, way, 8, 0, testbed.Millrace, Throughput}
-		r.least("veth, "+way+", 8 flows, 2 queues beside 1", 1, f.at(2), f)
-	}
-	idle := figure{testbed.Lab, 1500, 1, "idle", IdleConns, 0, testbed.Millrace, CPUServer}
-	r.limit(fmt.Sprintf("%d idle connections, %% of a core", IdleConns), 2, idle)
-	idle.metric = Resident
-	r.limit(fmt.Sprintf("%d idle connections, KiB each", IdleConns), 4, idle)
-}
+// The stacks that bars are measured on, by what they can.
+var (
+	onBulk     = []string{testbed.Millrace, testbed.MillraceInPlace, testbed.MillraceHandler}
+	onMessages = []string{testbed.Millrace, testbed.MillraceHandler, testbed.MillraceBoth, testbed.MillraceBothHandler}
+	onServer   = []string{testbed.Millrace, testbed.MillraceHandler}
+)
 
 // IdleConns is how many connections the bar of idle ones has.
 const IdleConns = 10_000
 
+// Judge fills in the bars.
+func (r *Report) Judge() {
+	r.Bars = nil
+	for _, way := range []string{"receive", "send"} {
+		r.judgeBulk(way, bulk(1500, "bulk-"+way))
+	}
+	for _, mtu := range []int{9000, 65000} {
+		for _, way := range []string{"receive", "send"} {
+			f := bulk(mtu, "bulk-"+way)
+			work := fmt.Sprintf("veth, MTU %d, bulk %s, beside kernel TCP ", mtu, way)
+			r.least(onBulk[:2], work+"with XDP attached", 1, f, f.on(testbed.KernelXDP))
+			r.least(onBulk[:2], work+"as it is", 1, f, f.on(testbed.Kernel))
+		}
+	}
+	for _, p := range []string{"p50", "p99"} {
+		f := figure{testbed.Lab, 1500, 1, "rr", 1, 1, "", p}
+		r.most(onMessages, "veth, request-response 1 B, "+p+", beside kernel TCP", 0.5, f, f.on(testbed.Kernel))
+	}
+	crr := figure{testbed.Lab, 1500, 1, "crr", 1, 1, "", Rate}
+	r.least(onServer, "veth, connect-request-response, beside kernel TCP", 1.5, crr, crr.on(testbed.Kernel))
+	pipe := figure{testbed.Pipe, 1500, 0, "bulk-receive", 1, 0, "", Throughput}
+	r.least(onBulk, "pipe, MTU 1500, bulk, beside gVisor's pipe", 8, pipe, pipe.on(testbed.GVisor))
+	r.least(onBulk, "pipe, MTU 1500, bulk, of copying memory", 0.25, pipe, pipe.on(testbed.MemoryCopy))
+	core := []string{testbed.Core}
+	pipe.metric = Segment
+	r.limit(core, "core alone, pipe, ns a full segment, both ends", 400, pipe)
+	pipe.metric = Allocs
+	r.limit(core, "core alone, pipe, allocations a segment", 0.001, pipe)
+	web := figure{testbed.Lab, 1500, 1, "http", 64, 0, "", Rate}
+	r.least(onBulk[:1], "veth, net/http hello, wrk -c64, beside kernel TCP", 1.2, web, web.on(testbed.Kernel))
+	for _, way := range []string{"receive", "send"} {
+		f := figure{testbed.Lab, 1500, 1, "bulk-" + way, 8, 0, testbed.Millrace, Throughput}
+		r.least(onBulk[:1], "veth, bulk "+way+", 8 flows, 2 queues beside 1", 1, f.at(2), f)
+	}
+	idle := figure{testbed.Lab, 1500, 1, "idle", IdleConns, 0, "", CPUServer}
+	r.limit(onServer, fmt.Sprintf("%d idle connections, %% of a core", IdleConns), 2, idle)
+	idle.metric = Resident
+	r.limit(onServer, fmt.Sprintf("%d idle connections, KiB each", IdleConns), 4, idle)
+}
+
+// judgeBulk judges the bars of a transfer at MTU 1500.
+func (r *Report) judgeBulk(way string, f figure) {
+	work := "veth, MTU 1500, bulk " + way + ", "
+	r.least(onBulk, work+"of raw AF_XDP or of kernel TCP there, whichever is less", 0.85,
+		f, f.on(testbed.Raw), f.on(testbed.KernelXDP))
+	r.least(onBulk, work+"beside gVisor on AF_XDP", 5, f, f.on(testbed.GVisorXDP))
+	r.least(onBulk, work+"beside kernel TCP with XDP attached", 1, f, f.on(testbed.KernelXDP))
+}
+
+// bulk is a transfer on one connection over a veth.
+func bulk(mtu int, work string) figure {
+	return figure{testbed.Lab, mtu, 1, work, 1, 0, "", Throughput}
+}
+
 // least judges a ratio that has a lower bound; of several divisors the least counts.
-func (r *Report) least(work string, bound float64, f figure, by ...figure) {
-	b := Bar{Work: work, Expected: fmt.Sprintf("≥ %g", bound)}
-	r.ratio(&b, f, by, func(v float64) bool { return v >= bound })
+func (r *Report) least(stacks []string, work string, bound float64, f figure, by ...figure) {
+	for _, s := range stacks {
+		b := Bar{Work: work, Stack: s, Expected: fmt.Sprintf("≥ %g", bound)}
+		r.ratio(&b, f.on(s), by, func(v float64) bool { return v >= bound })
+	}
 }
 
 // most judges a ratio that has an upper bound.
-func (r *Report) most(work string, bound float64, f figure, by ...figure) {
-	b := Bar{Work: work, Expected: fmt.Sprintf("≤ %g", bound)}
-	r.ratio(&b, f, by, func(v float64) bool { return v <= bound })
+func (r *Report) most(stacks []string, work string, bound float64, f figure, by ...figure) {
+	for _, s := range stacks {
+		b := Bar{Work: work, Stack: s, Expected: fmt.Sprintf("≤ %g", bound)}
+		r.ratio(&b, f.on(s), by, func(v float64) bool { return v <= bound })
+	}
 }
 
 // ratio measures and judges. All figures must have been measured.
 func (r *Report) ratio(b *Bar, f figure, by []figure, ok func(float64) bool) {
 	defer func() { r.Bars = append(r.Bars, *b) }()
 	b.Verdict = NotMeasured
-	v, found := r.of(f)
-	var least float64
+	m, found := r.of(f)
+	var least Metric
+	against := ""
 	for i, d := range by {
-		dv, known := r.of(d)
-		if !known || dv == 0 {
+		dm, known := r.of(d)
+		if !known || dm.Median == 0 {
+			if c, _ := r.cell(d); c.Stalled {
+				b.Against = d.name() + " stalled"
+			}
 			return
 		}
-		if i == 0 || dv < least {
-			least = dv
-			b.Against = fmt.Sprintf("%s over %s", f.name(), d.name())
+		if i == 0 || dm.Median < least.Median {
+			least, against = dm, fmt.Sprintf("%s over %s", f.name(), d.name())
 		}
 	}
 	if !found {
 		return
 	}
-	b.Measured = v / least
+	b.Measured, b.Against = m.Median/least.Median, against
+	b.Spread = spreadOf(m, least, b.Measured)
 	b.judge(ok(b.Measured))
+}
+
+// spreadOf is half of the range of the ratios of all rounds, as a share of a ratio: what both
+// met in one round is compared. It is 0 where there are no figures of each round.
+func spreadOf(m, by Metric, ratio float64) float64 {
+	if len(m.Values) != len(by.Values) || m.Together || by.Together || ratio == 0 {
+		return 0
+	}
+	var each Metric
+	for i, v := range m.Values {
+		if by.Values[i] == 0 {
+			return 0
+		}
+		each.Values = append(each.Values, v/by.Values[i])
+	}
+	each.sum()
+	return (each.Max - each.Min) / 2 / ratio
 }
 
 func (b *Bar) judge(ok bool) {
@@ -168,28 +219,61 @@ func (f figure) name() string {
 }
 
 // limit judges a figure by itself.
-func (r *Report) limit(work string, bound float64, f figure) {
-	b := Bar{Work: work, Expected: fmt.Sprintf("≤ %g", bound), Verdict: NotMeasured}
-	if v, ok := r.of(f); ok {
-		b.Measured = v
-		b.judge(v <= bound)
+func (r *Report) limit(stacks []string, work string, bound float64, f figure) {
+	for _, s := range stacks {
+		b := Bar{Work: work, Stack: s, Expected: fmt.Sprintf("≤ %g", bound), Verdict: NotMeasured}
+		if m, ok := r.of(f.on(s)); ok {
+			b.Measured, b.Spread = m.Median, m.Spread()
+			b.judge(m.Median <= bound)
+		}
+		r.Bars = append(r.Bars, b)
 	}
-	r.Bars = append(r.Bars, b)
 }
 
-func writeBars(w io.Writer, bars []Bar) {
-	if len(bars) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\nbars\n")
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "work\texpected\tmeasured\tverdict\t\n")
+// barTable is the bars, a line for each claim, a column for each of the stacks that it is
+// measured on.
+func barTable(bars []Bar) (header []string, lines [][]string) {
+	column := make(map[string]int)
+	header = []string{"bar", "limit"}
 	for _, b := range bars {
-		measured := "-"
-		if b.Verdict != NotMeasured {
-			measured = digits(b.Measured)
+		name := barColumn(b.Stack)
+		if _, known := column[name]; !known {
+			column[name] = len(header)
+			header = append(header, name)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", b.Work, b.Expected, measured, b.Verdict, b.Against)
 	}
-	_ = tw.Flush() // a strings.Builder takes all
+	work := ""
+	for _, b := range bars {
+		if b.Work != work {
+			work = b.Work
+			line := make([]string, len(header))
+			line[0], line[1] = b.Work, b.Expected
+			lines = append(lines, line)
+		}
+		lines[len(lines)-1][column[barColumn(b.Stack)]] = b.measured()
+	}
+	return header, lines
+}
+
+// barColumn names the column of a stack. What is measured of the core has no other.
+func barColumn(stack string) string {
+	if stack == testbed.Core {
+		return testbed.Millrace
+	}
+	return stack
+}
+
+// measured is what was measured, and whether it is enough.
+func (b Bar) measured() string {
+	verdict := map[string]string{OK: "met", Short: "NOT met"}[b.Verdict]
+	switch {
+	case verdict == "" && b.Against != "":
+		return b.Against
+	case verdict == "":
+		return b.Verdict
+	}
+	if b.Spread == 0 {
+		return digits(b.Measured) + " " + verdict
+	}
+	return fmt.Sprintf("%s ±%.0f%% %s", digits(b.Measured), 100*b.Spread, verdict)
 }

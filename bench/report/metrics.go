@@ -2,7 +2,6 @@ package report
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +58,7 @@ func (m *metrics) add(name, unit, better string, value func(bench.Result) float6
 	for _, r := range m.runs {
 		f.Values = append(f.Values, value(r))
 	}
-	f.Median, f.Min, f.Max = bench.Median(f.Values), slices.Min(f.Values), slices.Max(f.Values)
+	f.sum()
 	m.all = append(m.all, f)
 }
 
@@ -113,10 +112,9 @@ func (m *metrics) latency() {
 		case least >= need:
 			m.add(name, "us", "less", func(r bench.Result) float64 { return value(r.Latency) })
 		case all.Count() >= need:
-			v := value(all)
-			m.all = append(m.all, Metric{
-				Name: name, Unit: "us", Better: "less", Median: v, Min: v, Max: v, Values: []float64{v}, Together: true,
-			})
+			f := Metric{Name: name, Unit: "us", Better: "less", Values: []float64{value(all)}, Together: true}
+			f.sum()
+			m.all = append(m.all, f)
 		}
 	}
 }

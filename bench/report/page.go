@@ -13,19 +13,30 @@ var pageText string
 // page is what the template gets.
 type page struct {
 	Report   *Report
+	Bars     *bars // nil: none
 	Tables   []*table
 	Failures []string
 	Plots    []plot
 }
 
+// bars is the table of them.
+type bars struct {
+	Header []string
+	Lines  [][]string
+}
+
 // WriteHTML writes a page that has all it needs in itself, and follows the reader's choice
 // of light or dark.
 func (r *Report) WriteHTML(w io.Writer) error {
-	t, err := template.New("page").Funcs(template.FuncMap{"digits": digits}).Parse(pageText)
+	t, err := template.New("page").Parse(pageText)
 	if err != nil {
 		return fmt.Errorf("report: write page: %w", err)
 	}
 	p := page{Report: r, Tables: r.tables()}
+	if len(r.Bars) > 0 {
+		p.Bars = new(bars)
+		p.Bars.Header, p.Bars.Lines = barTable(r.Bars)
+	}
 	if p.Plots, err = r.plots(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace-tcp/millrace/bench"
@@ -73,6 +74,11 @@ func (m Metric) Spread() float64 {
 		return 0
 	}
 	return (m.Max - m.Min) / 2 / m.Median
+}
+
+// sum sums the values up.
+func (m *Metric) sum() {
+	m.Median, m.Min, m.Max = bench.Median(m.Values), slices.Min(m.Values), slices.Max(m.Values)
 }
 
 // The names of metrics.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -213,7 +214,7 @@ func TestJSONSchema(t *testing.T) {
 	wantKeys("on", row["on"], "link mtu queues")
 	cell := wantKeys("a cell", first(row, "cells"), "about metrics runs stack")
 	wantKeys("a metric", first(cell, "metrics"), "better max median min name unit values")
-	wantKeys("a bar", first(got, "bars"), "against expected measured verdict work")
+	wantKeys("a bar", first(got, "bars"), "against expected measured spread stack verdict work")
 }
 
 func TestCSV(t *testing.T) {
@@ -279,33 +280,91 @@ func TestPage(t *testing.T) {
 	}
 }
 
-func wantBar(t *testing.T, r *report.Report, work string, measured float64, verdict string) {
+func wantBar(t *testing.T, r *report.Report, stack, work string, measured, spread float64, verdict string) {
 	t.Helper()
 	for _, b := range r.Bars {
-		if b.Work == work {
-			if b.Measured < measured*0.99 || b.Measured > measured*1.01 || b.Verdict != verdict {
-				t.Errorf("%s: %v, %s; want %v, %s", work, b.Measured, b.Verdict, measured, verdict)
+		if b.Work == work && b.Stack == stack {
+			if b.Measured < measured*0.99 || b.Measured > measured*1.01 || math.Abs(b.Spread-spread) > 0.01 || b.Verdict != verdict {
+				t.Errorf("%s: %v ±%v, %s; want %v ±%v, %s", work, b.Measured, b.Spread, b.Verdict, measured, spread, verdict)
 			}
 			return
 		}
 	}
-	t.Errorf("there is no bar %q", work)
+	t.Errorf("there is no bar %q of %s", work, stack)
 }
 
+// A bar is the ratio of medians, its spread that of the ratios of the rounds, and what was not
+// measured is not judged.
 func TestBars(t *testing.T) {
 	r := sample()
-	// Millrace has 3; raw has 4 and the kernel 8: the least counts.
-	wantBar(t, r, "veth, MTU 1500, bulk-receive, of raw AF_XDP or of kernel TCP there, whichever is less", 0.75, report.Short)
-	wantBar(t, r, "veth, MTU 1500, bulk-receive, beside gVisor on AF_XDP", 0, report.NotMeasured)
-	wantBar(t, r, "veth, MTU 1500, bulk-receive, beside kernel TCP with XDP attached", 3./8, report.Short)
-	wantBar(t, r, "veth, request-response 1 B, p50, beside kernel TCP", 0.5, report.OK)
-	wantBar(t, r, "pipe, MTU 1500, bulk, of copying memory", 1./3, report.OK)
-	wantBar(t, r, "10000 idle connections, % of a core", 1, report.OK)
-	wantBar(t, r, "10000 idle connections, KiB each", 5, report.Short)
-	for _, link := range []testbed.Link{veth, veth2} {
+	// Millrace has 2, 3 and 4; raw has 4, the kernel 9, 8 and 6: the least counts.
+	wantBar(t, r, testbed.Millrace, "veth, MTU 1500, bulk receive, of raw AF_XDP or of kernel TCP there, whichever is less", 0.75, 1./3, report.Short)
+	wantBar(t, r, testbed.Millrace, "veth, MTU 1500, bulk receive, beside gVisor on AF_XDP", 0, 0, report.NotMeasured)
+	wantBar(t, r, testbed.Millrace, "veth, MTU 1500, bulk receive, beside kernel TCP with XDP attached", 3./8, (4./6-2./9)/2/(3./8), report.Short)
+	wantBar(t, r, testbed.MillraceHandler, "veth, MTU 1500, bulk receive, beside kernel TCP with XDP attached", 0, 0, report.NotMeasured)
+	wantBar(t, r, testbed.Millrace, "veth, request-response 1 B, p50, beside kernel TCP", 0.5, 0, report.OK)
+	wantBar(t, r, testbed.Millrace, "pipe, MTU 1500, bulk, of copying memory", 1./3, 0, report.OK)
+	wantBar(t, r, testbed.Millrace, "10000 idle connections, % of a core", 1, 0, report.OK)
+	wantBar(t, r, testbed.Millrace, "10000 idle connections, KiB each", 5, 0, report.Short)
+	for _, link := range []testbed.Link{veth, veth, veth2} {
+		// One queue was measured before, too: the later one is beside two.
 		n := int64(link.Queues)
-		r.Add(link, bench.Workload{Kind: bench.Bulk, Way: bench.Download, Flows: 8}, []bench.Runs{bulkRuns(testbed.Millrace, 2*n)}, nil)
+		r.Add(link, bench.Workload{Kind: bench.Bulk, Way: bench.Download, Flows: 8}, []bench.Runs{bulkRuns(testbed.Millrace, 2*n+int64(len(r.Rows))%2)}, nil)
 	}
 	r.Judge()
-	wantBar(t, r, "veth, bulk-send, 8 flows, 2 queues beside 1", 2, report.OK)
+	wantBar(t, r, testbed.Millrace, "veth, bulk send, 8 flows, 2 queues beside 1", 4./3, 0, report.OK)
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	const last = `^10000 idle connections, KiB each +≤ 4 +5\.00 NOT met +not measured`
+	if end := lines[len(lines)-1]; !regexp.MustCompile(last).MatchString(end) {
+		t.Errorf("the end is %q, want %s", end, last)
+	}
+}
+
+// A bar beside a stack that has stalled says so.
+func TestABarBesideAStall(t *testing.T) {
+	r := new(report.Report)
+	stalled := bench.Runs{Target: testbed.GVisorXDP, Failure: fmt.Errorf("%w: for long", bench.ErrStalled)}
+	r.Add(veth, bench.Workload{Kind: bench.Bulk, Way: bench.Download}, []bench.Runs{bulkRuns(testbed.Millrace, 2), stalled}, nil)
+	r.Judge()
+	wantBar(t, r, testbed.Millrace, "veth, MTU 1500, bulk send, beside gVisor on AF_XDP", 0, 0, report.NotMeasured)
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if want := regexp.MustCompile(`bulk send, beside gVisor on AF_XDP +≥ 5 +gvisor-xdp stalled`); !want.MatchString(text.String()) {
+		t.Errorf("no %v in\n%s", want, &text)
+	}
+}
+
+// The Markdown goes between two marks of a text and nowhere else, and twice is once.
+func TestInto(t *testing.T) {
+	r := sample()
+	if _, err := r.Into([]byte("no marks")); err == nil {
+		t.Error("a text without marks is taken")
+	}
+	const before, after = "# title\n\n" + report.MarkBegin, report.MarkEnd + "\nafter\n"
+	once, err := r.Into([]byte(before + "old\n" + after))
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := r.Into(once)
+	if err != nil || string(once) != string(twice) {
+		t.Errorf("%v, written twice it is\n%s\nand once\n%s", err, twice, once)
+	}
+	got := string(once)
+	if !strings.HasPrefix(got, before+"`millrace bench`") || !strings.HasSuffix(got, after) || strings.Contains(got, "old") {
+		t.Errorf("got\n%s", got)
+	}
+	for _, want := range []string{
+		"| bulk receive, Gbit/s | 25.8 ±33% | 68.7 ±19% | – | FAILED | 34.4 ±0% | – |\n",
+		"| 10000 idle connections, KiB each | ≤ 4 | **5.00 NOT met** |  | not measured |",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -17,6 +18,18 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		return fmt.Errorf("report: write JSON: %w", err)
 	}
 	return nil
+}
+
+// Read reads what WriteJSON has written.
+func Read(from io.Reader) (*Report, error) {
+	r := new(Report)
+	if err := json.NewDecoder(from).Decode(r); err != nil {
+		return nil, fmt.Errorf("report: read JSON: %w", err)
+	}
+	if r.Schema != Schema {
+		return nil, fmt.Errorf("report: read JSON: it is of schema %d, not %d", r.Schema, Schema)
+	}
+	return r, nil
 }
 
 // WriteCSV writes a line for each figure of each run.
@@ -133,12 +146,28 @@ func (r *Report) WriteText(w io.Writer) error {
 			}
 		}
 	}
-	writeBars(&b, r.Bars)
+	if err := writeBars(&b, r.Bars); err != nil {
+		return err
+	}
 	_, err := io.WriteString(w, b.String())
 	if err != nil {
 		return fmt.Errorf("report: write table: %w", err)
 	}
 	return nil
+}
+
+// writeBars writes the table of the bars, which is the last that is written.
+func writeBars(w io.Writer, bars []Bar) error {
+	if len(bars) == 0 {
+		return nil
+	}
+	header, lines := barTable(bars)
+	fmt.Fprintf(w, "\nthe project's bars: a ratio, or a figure with its unit, and half of the range of the rounds as a share of it\n")
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, line := range slices.Concat([][]string{header}, lines) {
+		fmt.Fprintf(tw, "%s\t\n", strings.Join(line, "\t"))
+	}
+	return tw.Flush()
 }
 
 // table is what is shown of a link.

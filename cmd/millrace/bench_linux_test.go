@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace-tcp/millrace/bench/report"
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/internal/testutil"
 )
@@ -85,6 +86,33 @@ func TestBenchPipe(t *testing.T) {
 	}
 }
 
+// What was saved is a table, and goes between the marks of a text; the README has them.
+func TestBenchTable(t *testing.T) {
+	dir := t.TempDir()
+	saved, text := filepath.Join(dir, "bench.json"), filepath.Join(dir, "text.md")
+	args := strings.Fields("bench throughput --link pipe --stack millrace,millrace-handler,millrace-in-place --save " + saved)
+	if _, stderr, status := run(t, append(args, quick...)...); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	stdout, stderr, status := run(t, "bench", "table", saved)
+	if status != 0 || !strings.Contains(stdout, "| in memory, bulk, Gbit/s |") || !strings.Contains(stdout, "`millrace bench throughput") {
+		t.Fatalf("status %d: %s%s", status, stderr, stdout)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(text, readme, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, status := run(t, "bench", "table", saved, "--into", text); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	if got, err := os.ReadFile(text); err != nil || !strings.Contains(string(got), report.MarkBegin+stdout+report.MarkEnd) {
+		t.Errorf("%v: no table between the marks of\n%s", err, got)
+	}
+}
+
 // All commands on a lab, and all that they write.
 func TestBenchLab(t *testing.T) {
 	testutil.Privileged(t)
@@ -130,8 +158,8 @@ func TestBenchCompare(t *testing.T) {
 	for _, b := range m.Bars {
 		verdicts[b.Verdict]++
 	}
-	if n := verdicts["ok"] + verdicts["short"]; n != 5 || verdicts["not measured"] != len(m.Bars)-n {
-		t.Errorf("verdicts %v, want 5 of the pipe, the core and two queues", verdicts)
+	if n := verdicts["ok"] + verdicts["short"]; n != 7 || verdicts["not measured"] != len(m.Bars)-n {
+		t.Errorf("verdicts %v, want 7 of the pipe, the core and two queues", verdicts)
 	}
 }
 

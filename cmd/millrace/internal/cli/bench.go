@@ -39,7 +39,7 @@ kernel and in soft interrupts; do not run anything beside it.`,
 	})
 	cmd.AddCommand(
 		a.benchThroughput(), a.benchMessages("rr", bench.RequestResponse), a.benchMessages("crr", bench.Connect),
-		a.benchIdle(), a.benchRaw(), a.benchCompare(), a.benchServe(), a.benchEndCommand(),
+		a.benchIdle(), a.benchRaw(), a.benchCompare(), a.benchTable(), a.benchServe(), a.benchEndCommand(),
 	)
 	return cmd
 }
@@ -61,6 +61,7 @@ type measurement struct {
 	peers      string
 
 	asJSON              bool
+	save                string
 	csv, benchfmt, html string
 }
 
@@ -73,6 +74,7 @@ func (a *app) measureFlags(cmd *cobra.Command, d time.Duration) *measurement {
 	f.DurationVar(&m.warm, "warm", 200*time.Millisecond, "how long a run is that is made first and does not count, `DUR`; 0: none")
 	f.StringVar(&m.peers, "peers", "", "`PROGRAM` of bench/peers, for the gvisor stacks; empty: none (default: millrace-peers beside this one, if it is there)")
 	f.BoolVar(&m.asJSON, "json", false, "print one object")
+	f.StringVar(&m.save, "save", "", "write that object to `FILE`, as for millrace bench table")
 	f.StringVar(&m.csv, "csv", "", "write each figure of each run to `FILE`")
 	f.StringVar(&m.benchfmt, "benchfmt", "", "write `FILE` for benchstat -col /stack")
 	f.StringVar(&m.html, "html", "", "write a page with plots to `FILE`")
@@ -260,6 +262,7 @@ func (m *measurement) write(r *report.Report) error {
 		path  string
 		write func(f *os.File) error
 	}{
+		{m.save, func(f *os.File) error { return r.WriteJSON(f) }},
 		{m.csv, func(f *os.File) error { return r.WriteCSV(f) }},
 		{m.benchfmt, func(f *os.File) error { return r.WriteBenchfmt(f) }},
 		{m.html, func(f *os.File) error { return r.WriteHTML(f) }},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -141,7 +142,7 @@ func (a *app) benchCompare() *cobra.Command {
 		Long: `Compare runs every workload on this stack, on kernel TCP as it is and with XDP
 attached, on AF_XDP without TCP and, with the program of bench/peers, on gVisor's netstack,
 run by run by turns, and prints tables and a verdict for each of the project's bars. It
-takes about six minutes.`,
+takes about eight minutes.`,
 		Example: `  sudo millrace bench compare --html all.html
   sudo millrace bench compare --only pipe,idle`,
 		Args: arguments(0, ""),
@@ -169,4 +170,46 @@ func sectionNames() (names string) {
 		names += fmt.Sprint(s.Name)
 	}
 	return names
+}
+
+func (a *app) benchTable() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "table FILE",
+		Short: "Make Markdown of a report that was saved",
+		Long: `Table reads what millrace bench … --save FILE wrote, and prints its figures and bars as
+Markdown, with the command that measured them; or puts that into a text between the lines
+` + report.MarkBegin + "and\n" + report.MarkEnd,
+		Example: `  sudo millrace bench compare --save bench.json
+  millrace bench table bench.json --into README.md`,
+		Args: arguments(1, "FILE"),
+	}
+	into := cmd.Flags().String("into", "", "rewrite what is between the marks in `TEXT`")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		r, err := readReport(args[0])
+		if err != nil {
+			return err
+		}
+		if *into == "" {
+			return r.WriteMarkdown(a.stdout)
+		}
+		text, err := os.ReadFile(*into)
+		if err != nil {
+			return fmt.Errorf("bench: read text: %w", err)
+		}
+		if text, err = r.Into(text); err != nil {
+			return fmt.Errorf("%s: %w", *into, err)
+		}
+		return os.WriteFile(*into, text, 0o644)
+	}
+	return cmd
+}
+
+// readReport reads a report that was saved.
+func readReport(path string) (*report.Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("bench: read report: %w", err)
+	}
+	defer f.Close()
+	return report.Read(f)
 }
