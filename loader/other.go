@@ -29,6 +29,26 @@ func Verify() error { return errOS() }
 // MissingCapabilities returns nothing: no capability would help.
 func MissingCapabilities() []string { return nil }
 
+// SettingsDir is for Linux.
+const SettingsDir = ""
+
+// Tuning is settings that were changed, of which there are none.
+type Tuning struct{}
+
+// Tune needs Linux.
+func Tune(dir string, nic NICInfo, want []Setting) (*Tuning, error) { return nil, errOS() }
+
+// Changes returns nothing.
+func (t *Tuning) Changes() []Change { return nil }
+
+// Close does nothing.
+func (t *Tuning) Close() error { return nil }
+
+// Changes returns nothing.
+func Changes(dir string, nic NICInfo) (changes []Change, running bool, err error) {
+	return nil, false, nil
+}
+
 // Mode needs Linux, as do the methods below.
 func (p *Program) Mode() Mode { return Auto }
 
