@@ -89,8 +89,13 @@ type Config struct {
 	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in, and so
 	// are Congestion, Algorithms, Log and Steer where they are missing.
 	Stack stack.Config
-	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL).
+	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL), with
+	// interrupts put off meanwhile: a setting of the interface.
 	BusyPoll bool
+	// KeepSettings leaves the settings of the interface as they are. Without it those that help
+	// are changed until Close (Info.Notes tells which): interrupts are put off for BusyPoll,
+	// and on a veth each flow is kept on one processor.
+	KeepSettings bool
 	// WrapPort, if given, wraps the port of each queue: to capture, or to break, what
 	// crosses it.
 	WrapPort func(queue int, p dataplane.Port) dataplane.Port

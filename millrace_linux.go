@@ -29,6 +29,7 @@ type NIC struct {
 	prog   *loader.Program
 	addrs  *engine.AddrSet
 	claims *nicClaimer
+	tuning *loader.Tuning
 	socks  []*xsk.Port
 	ports  []dataplane.Port // socks, as wrapped
 
@@ -89,6 +90,7 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	}
 	n.claims = newNICClaimer(n.prog)
 	n.describe(nic, cfg.Mode)
+	n.tune(cfg)
 	sc := cfg.Stack
 	sc.Router = &router{n.view, n.info.MTU}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
@@ -184,7 +186,9 @@ func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
 	if n.prog.Mode() == loader.Native && !n.probe.Veth {
 		switch cfg.Mode {
 		case ModeAuto:
-			sc.Mode = xsk.Auto
+			if n.probe.Choose().ZeroCopy {
+				sc.Mode = xsk.Auto
+			}
 		case ModeZeroCopy:
 			sc.Mode = xsk.ZeroCopy
 		case ModeCopy, ModeGeneric:
@@ -206,9 +210,7 @@ func attachMode(m Mode, nic *loader.NICInfo) loader.Mode {
 	case ModeGeneric:
 		return loader.Generic
 	case ModeAuto:
-		if nic.GenericFaster() {
-			return loader.Generic
-		}
+		return nic.Choose().Mode
 	case ModeCopy:
 	}
 	return loader.Auto
@@ -233,8 +235,11 @@ func (n *NIC) describe(nic string, mode Mode) {
 			n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
 		}
 	}
-	if mode == ModeAuto && n.probe.GenericFaster() {
-		n.info.Notes = append(n.info.Notes, "generic XDP: on a veth it is the fastest, for packets of up to 64 KiB come uncut")
+	if mode == ModeAuto {
+		n.info.Notes = append(n.info.Notes, fmt.Sprintf("XDP %s: %s", n.prog.Mode(), n.probe.Choose().Why))
+	}
+	if err := n.socks[0].Declined(); err != nil {
+		n.info.Notes = append(n.info.Notes, fmt.Sprintf("zero-copy is refused (%v): copy", err))
 	}
 	if n.probe.Veth && n.prog.Mode() == loader.Generic && n.info.QueuesTotal > 1 {
 		// The number of the peer's transmit queue stays in the packet, and is read as one more
@@ -277,6 +282,10 @@ func (n *NIC) close() error {
 	}
 	if n.view != nil {
 		errs = append(errs, n.view.Close())
+	}
+	// Before the program goes: as long as it is there nobody else opens the interface.
+	if n.tuning != nil {
+		errs = append(errs, n.tuning.Close())
 	}
 	if n.prog != nil {
 		errs = append(errs, n.prog.Close())

@@ -37,12 +37,6 @@ type NICInfo struct {
 	XDPProgram uint32
 }
 
-// GenericFaster says whether generic mode is the faster one. A native program on a veth turns off
-// segmentation offload at its peer, whose kernel then builds, and ours copies, each packet of
-// MTU 1500 by itself; in generic mode 64 KiB come at once. Receiving from kernel TCP took 1.4
-// times as much so; sending, and latency, are alike.
-func (i *NICInfo) GenericFaster() bool { return i.Veth && i.Pieces }
-
 // XDPFeatures are the bits that the kernel advertises for a driver (enum netdev_xdp_act of
 // linux/netdev.h), and XDPKnown. They are a promise only: a bind may still be refused.
 type XDPFeatures uint64

@@ -56,7 +56,7 @@ func (b *Bed) xdpMode(stack string, h *lab.Host) (mode loader.Mode, err error) {
 	err = h.Do(func() error {
 		nic, err := loader.Probe(h.Interface)
 		mode = loader.Native
-		if nic.GenericFaster() {
+		if nic.Choose().Mode == loader.Generic {
 			mode = loader.Generic
 		}
 		return err

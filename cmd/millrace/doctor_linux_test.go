@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,9 @@ func TestDoctor(t *testing.T) {
 	for _, c := range r.Checks {
 		if (c.Status == "fail") != (c.Name == "XDP") {
 			t.Errorf("while it is open: %+v", c)
+		}
+		if c.Name == "settings" && runtime.NumCPU() > 1 && !strings.Contains(c.Found, "rps_cpus") {
+			t.Errorf("settings: %+v, want that packets are steered", c)
 		}
 		if c.Name == "XDP" && !strings.Contains(c.Remedy, l.A.Interface) {
 			t.Errorf("remedy: %+v", c)

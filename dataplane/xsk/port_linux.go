@@ -31,6 +31,8 @@ type Port struct {
 	file *os.File        // owns the descriptor, and waits on it
 	raw  syscall.RawConn // of file
 
+	declined error // why it is copy mode and not zero-copy, in mode Auto
+
 	// The worker's.
 	holder  []holder    // by chunk: the receive frames, then the transmit frames
 	shift   int         // a chunk is 1 << shift octets
@@ -62,7 +64,7 @@ func Open(cfg Config) (*Port, error) {
 	if cfg, err = cfg.withDefaults(hardware, mtu); err != nil {
 		return nil, err
 	}
-	s, err := openMode(&cfg)
+	s, declined, err := openMode(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("xsk: open %s/%d: %w", cfg.IfName, cfg.Queue, err)
 	}
@@ -71,18 +73,22 @@ func Open(cfg Config) (*Port, error) {
 		s.close()
 		return nil, fmt.Errorf("xsk: open %s/%d: %w", cfg.IfName, cfg.Queue, err)
 	}
+	p.declined = declined
 	return p, nil
 }
 
-// openMode opens a socket in the best mode that cfg asks for and the kernel grants.
-func openMode(cfg *Config) (s *socket, err error) {
+// openMode opens a socket in the best mode that cfg asks for and the kernel grants. declined is why
+// that is not zero-copy, where it was asked for.
+func openMode(cfg *Config) (s *socket, declined, err error) {
 	if cfg.Mode != Copy {
 		// Without a flag the kernel would fall back to copy mode and not say so.
 		if s, err = openPieces(cfg, unix.XDP_ZEROCOPY); err == nil || cfg.Mode == ZeroCopy {
-			return s, err
+			return s, nil, err
 		}
+		declined = err
 	}
-	return openPieces(cfg, unix.XDP_COPY)
+	s, err = openPieces(cfg, unix.XDP_COPY)
+	return s, declined, err
 }
 
 // openPieces opens a socket for packets of several frames, or, where the kernel (before 6.6) or
@@ -149,6 +155,10 @@ func (p *Port) FD() int { return p.sock.fd }
 
 // ZeroCopy says which mode the kernel granted.
 func (p *Port) ZeroCopy() bool { return p.sock.zeroCopy }
+
+// Declined says why the mode is copy where Auto asked for zero-copy first; nil where it did not, or
+// got it.
+func (p *Port) Declined() error { return p.declined }
 
 // Memory says how many octets of frame memory the port has, and in what pages.
 func (p *Port) Memory() (octets int, pages Pages) {

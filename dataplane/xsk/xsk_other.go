@@ -37,4 +37,5 @@ func (*Port) Close() error                { return errors.ErrUnsupported }
 func (*Port) Memory() (int, Pages)        { return 0, PagesSmall }
 func (*Port) FD() int                     { return -1 }
 func (*Port) ZeroCopy() bool              { return false }
+func (*Port) Declined() error             { return nil }
 func (*Port) Err() error                  { return errors.ErrUnsupported }

@@ -29,6 +29,8 @@ type nic struct {
 	mode    choice
 	stack   choice
 	queues  int
+	poll    bool
+	setting choice
 	spin    spin
 	pcap    string
 	trace   string
@@ -50,6 +52,8 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 		ecn:   choice{value: "passive", of: []string{"passive", "off", "classic", "accurate"}},
 		mode:  choice{value: "auto", of: []string{"auto", "zerocopy", "copy", "generic"}},
 		stack: choice{value: "millrace", of: []string{"millrace", "kernel"}},
+
+		setting: choice{value: "auto", of: []string{"auto", "keep"}},
 	}
 	f := cmd.Flags()
 	f.StringVar(&n.name, "nic", "", "interface `IF`; what millrace does not claim stays with the kernel (default: the one with a default route)")
@@ -57,6 +61,8 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 	f.Var(&n.ecn, "ecn", "congestion marks to ask for: passive|off|classic|accurate; passive grants what the peer asks for, and asks for accurate where --cc goes by marks (dctcp)")
 	f.Var(&n.mode, "mode", "how frames pass: auto|zerocopy|copy|generic; auto takes the best that works and says which")
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
+	f.BoolVar(&n.poll, "busy-poll", false, "have the workers drive the receive processing of the device, with its interrupts put off")
+	f.Var(&n.setting, "settings", "of the interface: auto|keep; auto changes those that help, which is said, until the end")
 	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers and 50us for readers, as measured best)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
 	f.StringVar(&n.trace, "trace", "", "record what happens to the windows of connections into `DIR`: tables, qlog, events for sim replay, and a page with plots")
@@ -80,10 +86,11 @@ func (n *nic) config() (network.Config, error) {
 	}
 	cfg := network.Config{
 		NIC: n.name, Congestion: n.cc, ECN: n.ecn.value, Mode: n.mode.value, Queues: n.queues,
+		BusyPoll: n.poll, KeepSettings: n.setting.value == "keep",
 		Spin: n.spin.d, PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
 	}
 	if n.stack.value == "kernel" {
-		for _, f := range []string{"nic", "ecn", "mode", "queues", "spin", "pcap", "trace"} {
+		for _, f := range []string{"nic", "ecn", "mode", "queues", "busy-poll", "settings", "spin", "pcap", "trace"} {
 			if n.cmd.Flags().Changed(f) {
 				return cfg, usagef("--%s means nothing with --stack kernel", f)
 			}

@@ -46,7 +46,7 @@ func Examine(name string) Report {
 		r.add(Check{"interface", Fail, err.Error(), "ip link shows what there is"})
 		return r.judged()
 	}
-	r.add(nic(info, readKnobs(name))...)
+	r.add(nic(info, readKnobs(info))...)
 	return r.judged()
 }
 

@@ -46,6 +46,12 @@ func TestNICTroubles(t *testing.T) {
 		{"rings", func(i *loader.NICInfo, _ *knobs) { i.RXRing = 64 }, Note, "ethtool -G eth0 rx 512"},
 		{"MTU", func(i *loader.NICInfo, _ *knobs) { i.MTU = 9000 }, Warn, "ip link set eth0 mtu 3498"},
 		{"deferral", func(_ *loader.NICInfo, k *knobs) { k.groTimeout = 200000 }, Note, "/sys/class/net/eth0/gro_flush_timeout"},
+		{"settings", func(_ *loader.NICInfo, k *knobs) {
+			k.changes = []loader.Change{{Setting: loader.Setting{Name: "gro_flush_timeout", Value: "9"}, Before: "0"}}
+		}, Note, "echo 0 > /sys/class/net/eth0/gro_flush_timeout"},
+		{"settings", func(_ *loader.NICInfo, k *knobs) {
+			k.changes, k.running = []loader.Change{{Setting: loader.Setting{Name: "gro_flush_timeout", Value: "9"}, Before: "0"}}, true
+		}, OK, ""},
 		{"offloads", func(i *loader.NICInfo, _ *knobs) { i.Veth = true }, Note, "ethtool -K DEV tx off"},
 	} {
 		i, k := good()

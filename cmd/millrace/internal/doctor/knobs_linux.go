@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/millrace-tcp/millrace/loader"
 )
 
 func kernelVersion() version {
@@ -41,8 +43,8 @@ func readInt(file string) int {
 	return n
 }
 
-func readKnobs(name string) knobs {
-	dir := filepath.Join("/sys/class/net", name)
+func readKnobs(nic loader.NICInfo) knobs {
+	dir := filepath.Join("/sys/class/net", nic.Name)
 	there := func(file string) bool {
 		_, err := os.Stat(filepath.Join(dir, file))
 		return err == nil
@@ -51,11 +53,13 @@ func readKnobs(name string) knobs {
 		deferIRQs: readInt(filepath.Join(dir, "napi_defer_hard_irqs")), groTimeout: readInt(filepath.Join(dir, "gro_flush_timeout")),
 		wireless: there("wireless") || there("phy80211"), bondMember: there("bonding_slave"), bridgePort: there("brport"),
 	}
-	if i, err := net.InterfaceByName(name); err == nil {
+	if i, err := net.InterfaceByName(nic.Name); err == nil {
 		addrs, _ := i.Addrs() // none is what is said of an error too
 		for _, a := range addrs {
 			k.addresses = append(k.addresses, a.String())
 		}
 	}
+	// A record that cannot be read tells nothing.
+	k.changes, k.running, _ = loader.Changes(loader.SettingsDir, nic)
 	return k
 }

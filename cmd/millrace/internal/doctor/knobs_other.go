@@ -2,7 +2,11 @@
 
 package doctor
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/millrace-tcp/millrace/loader"
+)
 
 func kernelVersion() version { return version{release: "not Linux"} }
 
@@ -10,4 +14,4 @@ func openSocket() error { return errors.ErrUnsupported }
 
 func readInt(string) int { return -1 }
 
-func readKnobs(string) knobs { return knobs{deferIRQs: -1, groTimeout: -1} }
+func readKnobs(loader.NICInfo) knobs { return knobs{deferIRQs: -1, groTimeout: -1} }

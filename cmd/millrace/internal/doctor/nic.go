@@ -15,13 +15,15 @@ type knobs struct {
 	bondMember bool
 	bridgePort bool
 	addresses  []string
+	changes    []loader.Change // by a millrace that runs, or was killed
+	running    bool
 }
 
 // nic looks at an interface, in the order in which opening it would stumble.
 func nic(i loader.NICInfo, k knobs) []Check {
 	return []Check{
 		state(i), driver(i, k), vacancy(i), membership(k), addresses(i, k),
-		mode(i), queues(i), rings(i), mtu(i), deferral(i, k), partner(i),
+		mode(i), queues(i), rings(i), mtu(i), deferral(i, k), changed(i, k), partner(i),
 	}
 }
 
@@ -88,21 +90,20 @@ func addresses(i loader.NICInfo, k knobs) Check {
 	return Check{"addresses", OK, join(k.addresses), ""}
 }
 
-// mode says what --mode auto may hope for. The features are a promise: a bind may still be
-// refused.
+// mode says what --mode auto tries first. What a driver promises may still be refused.
 func mode(i loader.NICInfo) Check {
-	switch f := i.XDP; {
-	case i.Veth && i.Pieces:
-		return Check{"mode", Note, "copy, XDP in the network core: on a veth the fastest, packets come uncut", "--mode copy has XDP in the driver"}
-	case !f.Has(loader.XDPKnown):
-		return Check{"mode", Note, "the kernel does not tell what the driver can: it is tried", ""}
-	case f.Has(loader.XDPBasic | loader.XDPRedirect | loader.XDPZeroCopy):
-		return Check{"mode", OK, "zero-copy is advertised (" + f.String() + ")", ""}
-	case f.Has(loader.XDPBasic | loader.XDPRedirect):
-		return Check{"mode", Note, "copy, XDP in the driver (" + f.String() + ")", "a NIC whose driver has AF_XDP zero-copy"}
+	c := i.Choose()
+	switch {
+	case c.ZeroCopy && i.XDP.Has(loader.XDPKnown):
+		return Check{"mode", OK, "zero-copy: " + c.Why, ""}
+	case c.ZeroCopy:
+		return Check{"mode", Note, "zero-copy, or what there is: " + c.Why, ""}
+	case c.Mode == loader.Generic && c.Measured:
+		return Check{"mode", Note, "copy, XDP in the network core: " + c.Why, "--mode copy has XDP in the driver"}
+	case c.Mode == loader.Generic:
+		return Check{"mode", Note, "copy, XDP in the network core, the slowest: " + c.Why, "a NIC whose driver has XDP"}
 	}
-	return Check{"mode", Note, "copy, XDP in the network core: the slowest, works everywhere (" + i.XDP.String() + ")",
-		"a NIC whose driver has XDP"}
+	return Check{"mode", Note, "copy, XDP in the driver: " + c.Why, "a NIC whose driver has AF_XDP zero-copy"}
 }
 
 func queues(i loader.NICInfo) Check {
@@ -152,6 +153,23 @@ func deferral(i loader.NICInfo, k knobs) Check {
 		fmt.Sprintf("interrupts are put off (napi_defer_hard_irqs %d, gro_flush_timeout %d ns): by who polls now, or polled and was killed",
 			k.deferIRQs, k.groTimeout),
 		fmt.Sprintf("echo 0 | tee /sys/class/net/%s/napi_defer_hard_irqs /sys/class/net/%s/gro_flush_timeout", i.Name, i.Name)}
+}
+
+// changed lists the settings that a millrace has changed. Those of one that was killed are given
+// back by the next that opens the interface, or by hand.
+func changed(i loader.NICInfo, k knobs) Check {
+	if len(k.changes) == 0 {
+		return Check{"settings", OK, "none is changed", ""}
+	}
+	var found, remedy []string
+	for _, c := range k.changes {
+		found = append(found, c.String())
+		remedy = append(remedy, fmt.Sprintf("echo %s > /sys/class/net/%s/%s", c.Before, i.Name, c.Name))
+	}
+	if k.running {
+		return Check{"settings", OK, "changed until the millrace that runs closes it: " + join(found), ""}
+	}
+	return Check{"settings", Note, "left by a millrace that was killed, and given back when the next one opens it: " + join(found), join(remedy)}
 }
 
 // partner speaks of the other end of a virtual link.

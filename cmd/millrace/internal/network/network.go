@@ -33,15 +33,17 @@ type HandlerListener interface {
 // Config says what to open. The zero value is the NIC with the default route, served as
 // well as it can be.
 type Config struct {
-	NIC        string        // interface name; "": DefaultNIC
-	Congestion string        // name and options, "cubic?hystart=off"; "": the stack's default
-	ECN        string        // "passive", "off", "classic" or "accurate"; "": passive
-	Mode       string        // "auto", "zerocopy", "copy" or "generic"; "": auto
-	Queues     int           // receive queues to serve; 0: all
-	Spin       time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
-	PCAP       string        // file to write what crosses the port to; "": none
-	Trace      string        // directory to record what happens to windows into; "": none
-	Log        *slog.Logger  // nil: slog.Default
+	NIC          string        // interface name; "": DefaultNIC
+	Congestion   string        // name and options, "cubic?hystart=off"; "": the stack's default
+	ECN          string        // "passive", "off", "classic" or "accurate"; "": passive
+	Mode         string        // "auto", "zerocopy", "copy" or "generic"; "": auto
+	Queues       int           // receive queues to serve; 0: all
+	BusyPoll     bool          // the workers drive the device's receive processing
+	KeepSettings bool          // of the interface
+	Spin         time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
+	PCAP         string        // file to write what crosses the port to; "": none
+	Trace        string        // directory to record what happens to windows into; "": none
+	Log          *slog.Logger  // nil: slog.Default
 }
 
 // Forever is a Spin that never ends.
