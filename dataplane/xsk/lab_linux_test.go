@@ -1,7 +1,10 @@
 package xsk_test
 
 import (
+	"context"
 	"encoding/binary"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -141,12 +144,39 @@ func newBenchOf(t testing.TB, mode link.XDPAttachFlags, cfg lab.Config) *bench {
 	t.Helper()
 	testutil.Privileged(t)
 	l := lab.ForTest(t, cfg)
+	if lab.OnNICs() {
+		oneQueue(t, l.A)
+		oneQueue(t, l.B)
+	}
 	b := &bench{l, attach(t, l.A, mode), attach(t, l.B, mode)}
 	if lab.OnNICs() {
 		awaitCarrier(t, l.A)
 		awaitCarrier(t, l.B)
 	}
 	return b
+}
+
+// oneQueue has h's interface receive all on its first queue, which the tests serve, as long as
+// the test runs.
+func oneQueue(t testing.TB, h *lab.Host) {
+	t.Helper()
+	var queues []string
+	if err := h.Do(func() (err error) {
+		queues, err = filepath.Glob("/sys/class/net/" + h.Interface + "/queues/rx-*")
+		return err
+	}); err != nil || len(queues) == 1 {
+		return
+	}
+	ethtool := testutil.Command(t, "ethtool", "ethtool")
+	set := func(n int) {
+		t.Helper()
+		cmd := h.Command(context.Background(), ethtool, "-L", h.Interface, "combined", strconv.Itoa(n))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	set(1)
+	t.Cleanup(func() { set(len(queues)) })
 }
 
 // awaitCarrier waits for the carrier: some drivers restart when a program is attached, or a

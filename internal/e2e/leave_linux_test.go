@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/internal/testutil"
@@ -24,7 +25,7 @@ func TestKilled(t *testing.T) {
 	l := byHand(t)
 	ping := testutil.Command(t, "iputils-ping", "ping")
 	ethtool := testutil.Command(t, "ethtool", "ethtool")
-	c := file(t, 256*mib)
+	c := file(t, sized[int64](256, 64)*mib)
 	before := settings(t, l.A, ethtool)
 	peerBefore := settings(t, l.B, ethtool)
 	p := listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files)
@@ -38,6 +39,7 @@ func TestKilled(t *testing.T) {
 	p.kill()
 	// The kernel lets go of a link when the last reference to it is gone, soon after.
 	testutil.Eventually(t, patience, func() bool { return attached(t, l.A) == "" }, "the XDP program to leave the interface")
+	awaitCarrier(t, l.A)
 	if got := settings(t, l.A, ethtool); got != before {
 		t.Errorf("point 5: the interface was\n%s\nand is now\n%s", before, got)
 	}
@@ -85,6 +87,7 @@ func TestStopped(t *testing.T) {
 			t.Errorf("point 5: %v in a transfer: %v, want status 0", sig, err)
 		}
 		took := time.Since(began)
+		awaitCarrier(t, l.A)
 		tr.hurry()
 		// No keepalive can have told it: the reset, or the end of the file, came before.
 		if err := tr.await(most(5 * time.Second)); err == nil || !strings.Contains(err.Error(), "octets") {
@@ -98,6 +101,20 @@ func TestStopped(t *testing.T) {
 		}
 		t.Logf("point 5: %v in a transfer: status 0 after %.1f s, the client was told, the interface as before", sig, took.Seconds())
 	}
+}
+
+// awaitCarrier waits for an interface to be what it was, where the driver restarts it when a
+// program comes or goes.
+func awaitCarrier(t testing.TB, h *lab.Host) {
+	t.Helper()
+	testutil.Eventually(t, patience, func() (running bool) {
+		err := h.Do(func() error {
+			link, err := netlink.LinkByName(h.Interface)
+			running = err == nil && link.Attrs().RawFlags&unix.IFF_RUNNING != 0
+			return err
+		})
+		return err == nil && running
+	}, "the carrier of "+h.Interface)
 }
 
 // attached names the XDP program on a host's interface, "" if there is none.

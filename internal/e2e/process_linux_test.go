@@ -17,10 +17,17 @@ import (
 	"github.com/millrace-tcp/millrace/internal/testutil"
 )
 
+// patience bounds what takes no measurable time on an idle machine: to start, to listen, to
+// end. On NICs that are emulated on a busy machine it does: igb, which restarts whenever a
+// program comes or goes, was seen to take fifteen seconds over it.
+var patience = func() time.Duration {
+	if lab.OnNICs() {
+		return time.Minute
+	}
+	return 15 * time.Second
+}()
+
 const (
-	// patience bounds what takes no measurable time on an idle machine: to start, to
-	// listen, to end.
-	patience = 15 * time.Second
 	// transcriptMax is the octets of a program's output that are kept, the last ones.
 	transcriptMax = 64 << 10
 	// reported is how much of it is shown when a test fails.
@@ -93,6 +100,9 @@ func start(t testing.TB, h *lab.Host, name string, args ...string) *process {
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() && p.alive() {
+			t.Logf("%s still runs; %s", p.name, p.stuck())
+		}
 		p.stop()
 		cancel()
 		if t.Failed() {
@@ -161,13 +171,31 @@ func (p *process) stop() {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		p.t.Errorf("%s does not end by SIGTERM in %v", p.name, patience)
+		p.t.Errorf("%s does not end by SIGTERM in %v; %s", p.name, patience, p.stuck())
 		p.kill()
 		return
 	}
 	if p.err != nil && p.cmd.Path == built.path {
 		p.t.Errorf("%s, told to stop: %v, want status 0", p.name, p.err)
 	}
+}
+
+// stuck says where in the kernel the threads of the program are that do not run: what it waits
+// for when it does not obey, as in a driver.
+func (p *process) stuck() string {
+	var text strings.Builder
+	text.WriteString("its threads are in")
+	dirs, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", p.cmd.Process.Pid))
+	for _, dir := range dirs {
+		// A thread that has ended meanwhile has neither.
+		status, _ := os.ReadFile(dir + "/stat")
+		stack, _ := os.ReadFile(dir + "/stack")
+		_, state, _ := strings.Cut(string(status), ") ")
+		if len(state) > 0 && len(stack) > 0 {
+			fmt.Fprintf(&text, "\n%c: %s", state[0], strings.ReplaceAll(strings.TrimSpace(string(stack)), "\n", " "))
+		}
+	}
+	return text.String()
 }
 
 // kill ends the program by force and waits for that.
