@@ -23,6 +23,12 @@ func onNICs(t testing.TB) {
 	}
 }
 
+// diagnosis is what doctor --json prints.
+type diagnosis struct {
+	Usable bool
+	Checks []struct{ Name, Status, Found string }
+}
+
 // TestZeroCopyIsRefused: where zero-copy is asked for and cannot be had, nothing else is given,
 // one line says so, and the interface is left as it was.
 func TestZeroCopyIsRefused(t *testing.T) {
@@ -50,6 +56,17 @@ func TestZeroCopyIsRefused(t *testing.T) {
 	p.await("istening")
 	p.await("AF_XDP copy")
 	_ = openEcho(t, l.B).Close()
+	var report diagnosis
+	// It ends with status 1, for the program of the run above is on the interface.
+	out, _ := l.A.Command(t.Context(), built.path, "doctor", "--nic", l.A.Interface, "--json").Output()
+	if err := json.Unmarshal(out, &report); err != nil {
+		t.Fatalf("doctor: %v: %s", err, out)
+	}
+	for _, c := range report.Checks {
+		if c.Name == "mode" && (c.Status != "note" || !strings.HasPrefix(c.Found, "copy")) {
+			t.Errorf("doctor says of the mode %+v, want copy", c)
+		}
+	}
 	t.Logf("refused with %q, and auto takes copy mode", said)
 }
 
@@ -57,10 +74,7 @@ func TestZeroCopyIsRefused(t *testing.T) {
 func TestZeroCopyIsGranted(t *testing.T) {
 	onNICs(t)
 	l := made(t)
-	var report struct {
-		Usable bool
-		Checks []struct{ Name, Status, Found string }
-	}
+	var report diagnosis
 	out := output(t, most(patience), l.A, built.path, "doctor", "--nic", l.A.Interface, "--json")
 	if err := json.Unmarshal([]byte(out), &report); err != nil || !report.Usable {
 		t.Errorf("doctor: %v: %s", err, out)

@@ -42,6 +42,7 @@ func TestNICTroubles(t *testing.T) {
 		{"mode", func(i *loader.NICInfo, _ *knobs) { i.XDP = 0 }, Note, ""},
 		{"mode", func(i *loader.NICInfo, _ *knobs) { i.XDP = loader.XDPKnown }, Note, "a NIC whose driver has XDP"},
 		{"mode", func(i *loader.NICInfo, _ *knobs) { i.XDP &^= loader.XDPZeroCopy }, Note, "zero-copy"},
+		{"mode", func(_ *loader.NICInfo, k *knobs) { k.direct = true }, Note, "iommu_platform=on"},
 		{"queues", func(i *loader.NICInfo, _ *knobs) { i.RXQueues = 4096 }, Note, "ethtool -L eth0 combined"},
 		{"rings", func(i *loader.NICInfo, _ *knobs) { i.RXRing = 64 }, Note, "ethtool -G eth0 rx 512"},
 		{"MTU", func(i *loader.NICInfo, _ *knobs) { i.MTU = 9000 }, Warn, "ip link set eth0 mtu 3498"},

@@ -43,6 +43,17 @@ func readInt(file string) int {
 	return n
 }
 
+// accessPlatform is VIRTIO_F_ACCESS_PLATFORM of linux/virtio_config.h: memory is mapped for the
+// device as it is for any other.
+const accessPlatform = 33
+
+// virtioLacks says whether a file that lists the features of a virtio device, a digit each, has
+// one of them off.
+func virtioLacks(file string, feature int) bool {
+	b, err := os.ReadFile(file)
+	return err == nil && len(b) > feature && b[feature] == '0'
+}
+
 func readKnobs(nic loader.NICInfo) knobs {
 	dir := filepath.Join("/sys/class/net", nic.Name)
 	there := func(file string) bool {
@@ -59,6 +70,7 @@ func readKnobs(nic loader.NICInfo) knobs {
 			k.addresses = append(k.addresses, a.String())
 		}
 	}
+	k.direct = nic.Driver == "virtio_net" && virtioLacks(filepath.Join(dir, "device/features"), accessPlatform)
 	// A record that cannot be read tells nothing.
 	k.changes, k.running, _ = loader.Changes(loader.SettingsDir, nic)
 	return k

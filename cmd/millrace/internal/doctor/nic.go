@@ -15,15 +15,18 @@ type knobs struct {
 	bondMember bool
 	bridgePort bool
 	addresses  []string
-	changes    []loader.Change // by a millrace that runs, or was killed
-	running    bool
+	// direct says that a virtio device is given the machine's own addresses of memory: that of
+	// a device behind an IOMMU is not, and others are not asked.
+	direct  bool
+	changes []loader.Change // by a millrace that runs, or was killed
+	running bool
 }
 
 // nic looks at an interface, in the order in which opening it would stumble.
 func nic(i loader.NICInfo, k knobs) []Check {
 	return []Check{
 		state(i), driver(i, k), vacancy(i), membership(k), addresses(i, k),
-		mode(i), queues(i), rings(i), mtu(i), deferral(i, k), changed(i, k), partner(i),
+		mode(i, k), queues(i), rings(i), mtu(i), deferral(i, k), changed(i, k), partner(i),
 	}
 }
 
@@ -90,10 +93,14 @@ func addresses(i loader.NICInfo, k knobs) Check {
 	return Check{"addresses", OK, join(k.addresses), ""}
 }
 
-// mode says what --mode auto tries first. What a driver promises may still be refused.
-func mode(i loader.NICInfo) Check {
+// mode says what --mode auto tries first. What a driver promises may still be refused, and is
+// by virtio_net unless the kernel maps memory for the device as for any other.
+func mode(i loader.NICInfo, k knobs) Check {
 	c := i.Choose()
 	switch {
+	case c.ZeroCopy && k.direct:
+		return Check{"mode", Note, "copy, XDP in the driver: zero-copy is advertised, and refused to a device that is not behind an IOMMU",
+			"iommu_platform=on, or what the host of the virtual machine calls it, and Linux 6.16"}
 	case c.ZeroCopy && i.XDP.Has(loader.XDPKnown):
 		return Check{"mode", OK, "zero-copy: " + c.Why, ""}
 	case c.ZeroCopy:
