@@ -111,6 +111,18 @@ type SharedPort interface {
 	Interrupt()
 }
 
+// KeepingPort is a Port of whose received frames some may be kept for long, while others are
+// received and freed: Free takes them in any order. Readers may hold some beyond the end of the
+// worker, even of the port.
+type KeepingPort interface {
+	Port
+	// Leave says which received frames readers still hold when the worker ends, and is its last
+	// call, made once. Close doesn't miss them, and their octets stay until they come back.
+	Leave(frames []Frame)
+	// Return gives one of those back. Any goroutine may call it, before Close and after.
+	Return(f Frame)
+}
+
 // Info describes a port. It does not change while the port is open.
 type Info struct {
 	// Name says what the port is, for logs: "xsk eth0/3 zero-copy", "pipe a".
@@ -126,6 +138,9 @@ type Info struct {
 	// TXChecksum says that the port has checksums completed of what it sends: by the kernel
 	// or the NIC, or by nobody where no wire can flip a bit.
 	TXChecksum bool
+	// KeepMax is how many received frames may be kept at a time, of a KeepingPort; 0 is none. The
+	// link goes on with those that are left. KeepSize is the memory of each, in octets.
+	KeepMax, KeepSize int
 	// LinkLocal is set where no wire can flip a bit between the peer's checksum and this
 	// port, so that a partial checksum (pseudo-header only) is accepted: a veth pair.
 	// It is never set for hardware.

@@ -15,6 +15,9 @@ import (
 // roomMax is the most frames that Config.Room allows: at 2 KiB a frame, 128 MiB.
 const roomMax = 1 << 16
 
+// keepShare is which part of the boxes may be kept by who has received them: a quarter.
+const keepShare = 4
+
 // queueMax keeps the arithmetic of a bottleneck within 64 bits.
 const queueMax = 1 << 30
 
@@ -148,7 +151,7 @@ type batch struct {
 	n      int
 }
 
-var _ dataplane.Port = (*Port)(nil)
+var _ dataplane.KeepingPort = (*Port)(nil)
 
 // New wraps inner, which belongs to the new port from then on.
 func New(inner dataplane.Port, cfg Config) (*Port, error) {
@@ -174,6 +177,9 @@ func (p *Port) Stats() dataplane.Stats { return p.inner.Stats() }
 func (p *Port) Info() dataplane.Info {
 	info := p.inner.Info()
 	info.Name += " with faults"
+	if room := len(p.rx.boxes); room > 0 {
+		info.KeepMax = min(info.KeepMax, room/keepShare)
+	}
 	info.TXChecksum = false // or what is corrupted here would get a checksum that is right
 	return info
 }

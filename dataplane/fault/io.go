@@ -93,6 +93,31 @@ func (p *Port) Free(frames []dataplane.Frame) {
 	p.inner.Free(back.frames[:back.n])
 }
 
+// Leave leaves received frames to readers: copies, which are memory like any other, and those of
+// the wrapped port, which lets frames be kept.
+func (p *Port) Leave(frames []dataplane.Frame) {
+	var theirs []dataplane.Frame
+	for _, f := range frames {
+		if f.Handle&ofBox != 0 {
+			p.nTaken--
+			continue
+		}
+		f.Handle >>= 1
+		theirs = append(theirs, f)
+	}
+	if inner, ok := p.inner.(dataplane.KeepingPort); ok {
+		inner.Leave(theirs)
+	}
+}
+
+// Return gives one of those back.
+func (p *Port) Return(f dataplane.Frame) {
+	if f.Handle&ofBox == 0 {
+		f.Handle >>= 1
+		p.inner.(dataplane.KeepingPort).Return(f)
+	}
+}
+
 // Alloc lends transmit frames of the wrapped port.
 func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }
 

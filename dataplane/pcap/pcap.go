@@ -70,7 +70,7 @@ type Port struct {
 	err  error         // of writing; read after done
 }
 
-var _ dataplane.Port = (*Port)(nil)
+var _ dataplane.KeepingPort = (*Port)(nil)
 
 // New captures inner to w, and writes the head of the capture before it returns. inner
 // belongs to the new port from then on; w is used until Close has returned.
@@ -149,6 +149,12 @@ func (p *Port) record(frames []dataplane.Frame, dir direction) {
 
 // Free gives received frames back.
 func (p *Port) Free(frames []dataplane.Frame) { p.inner.Free(frames) }
+
+// Leave leaves received frames to readers, where the wrapped port lets frames be kept.
+func (p *Port) Leave(frames []dataplane.Frame) { p.inner.(dataplane.KeepingPort).Leave(frames) }
+
+// Return gives one of those back.
+func (p *Port) Return(f dataplane.Frame) { p.inner.(dataplane.KeepingPort).Return(f) }
 
 // Alloc lends transmit frames.
 func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }

@@ -61,6 +61,32 @@ func (p *Port) Free(frames []dataplane.Frame) {
 	to.cameHome()
 }
 
+// Leave takes note of received frames that readers still hold.
+func (p *Port) Leave(frames []dataplane.Frame) {
+	for i := range frames {
+		h := frames[i].Handle
+		if h >= uint64(len(p.peer.state)) || p.peer.state[h] != received {
+			panic("BUG: pipe: left a frame that was not received")
+		}
+		p.peer.state[h] = kept
+	}
+	p.nTaken -= len(frames)
+}
+
+// Return sends one of those home to the peer, which may be closed. Any goroutine may call it.
+func (p *Port) Return(f dataplane.Frame) {
+	p.late.Lock()
+	defer p.late.Unlock()
+	to := p.peer
+	if f.Handle >= uint64(len(to.state)) || to.state[f.Handle] != kept {
+		panic("BUG: pipe: returned a frame that was not left, or twice")
+	}
+	to.state[f.Handle] = atHome
+	to.home.put(entry{index: uint32(f.Handle)})
+	to.home.publishPut()
+	to.cameHome()
+}
+
 // Alloc lends own frames that are at home.
 func (p *Port) Alloc(dst []dataplane.Frame) int {
 	if p.closed.Load() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,9 @@ const (
 	frameSizeMax = 64 << 10
 	framesMax    = 1 << 16
 )
+
+// keepShare is which part of the frames the peer may keep: a quarter.
+const keepShare = 4
 
 // Config describes a pipe. The zero value is the documented default.
 type Config struct {
@@ -73,6 +77,7 @@ const (
 	lent                  // allocated
 	inFlight              // sent, not received
 	received              // at the peer's worker
+	kept                  // at a reader of the peer's, whose worker has ended
 )
 
 // Port is one end of a pipe. It implements dataplane.Port.
@@ -85,6 +90,7 @@ type Port struct {
 	nLent  int      // allocated, neither sent nor cancelled
 	nTaken int      // received, not freed
 	timer  *time.Timer
+	late   sync.Mutex // held by Close and Return, which have no worker beside them
 
 	// Fixed after New but for the contents, which the frame's holder owns.
 	mem   []byte
@@ -105,7 +111,10 @@ type Port struct {
 	stats counters
 }
 
-var _ dataplane.SharedPort = (*Port)(nil)
+var (
+	_ dataplane.SharedPort  = (*Port)(nil)
+	_ dataplane.KeepingPort = (*Port)(nil)
+)
 
 // New returns the two ends of a new pipe. A Config out of range is a programmer's mistake
 // and panics.
@@ -127,6 +136,8 @@ func newPort(name string, c Config) *Port {
 			TXFrames:  c.Frames,
 			Pieces:    c.Pieces,
 			LinkLocal: c.LinkLocal,
+			KeepMax:   c.Frames / keepShare,
+			KeepSize:  c.FrameSize,
 		},
 		free:  make([]uint32, c.Frames),
 		timer: time.NewTimer(time.Hour),
@@ -161,6 +172,8 @@ func (p *Port) Close() error {
 	}
 	p.Wake()
 	p.Interrupt()
+	p.late.Lock()
+	defer p.late.Unlock()
 	for {
 		e, ok := p.in.get()
 		if !ok {

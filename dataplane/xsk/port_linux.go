@@ -20,7 +20,8 @@ type holder uint8
 const (
 	withKernel holder = iota // on the fill ring or beyond; of a transmit frame: sent
 	withWorker               // received, or allocated
-	free                     // on the list of free transmit frames
+	free                     // on the list of free transmit frames, or returned late
+	withReader               // received, and left to a reader
 )
 
 // Port is an open socket. It implements dataplane.Port.
@@ -49,10 +50,14 @@ type Port struct {
 
 	wait   waiter
 	closed atomic.Bool
+	late   late
 	stats  counters
 }
 
-var _ dataplane.SharedPort = (*Port)(nil)
+var (
+	_ dataplane.SharedPort  = (*Port)(nil)
+	_ dataplane.KeepingPort = (*Port)(nil)
+)
 
 // Open opens a socket for one receive queue. The calling thread must be in the network
 // namespace of the interface; the port itself may be used from any other.
@@ -125,6 +130,8 @@ func deal(cfg Config, s *socket) *Port {
 			TXFrames:  cfg.TXFrames,
 			Pieces:    s.pieces,
 			LinkLocal: cfg.LinkLocal,
+			KeepMax:   cfg.RXFrames / keepShare,
+			KeepSize:  cfg.FrameSize,
 			// In copy mode the kernel completes what the driver cannot.
 			TXChecksum: s.headroom > 0 && (!s.zeroCopy || cfg.ZeroCopyChecksum),
 		},
@@ -168,9 +175,9 @@ func (p *Port) Memory() (octets int, pages Pages) {
 // Info describes the port.
 func (p *Port) Info() dataplane.Info { return p.info }
 
-// Close closes the socket and gives its memory back. Frames that the worker still holds,
-// or that the rings do not account for, are missing and reported. Their Data must not be
-// touched any more.
+// Close closes the socket and gives its memory back, or leaves that to the last Return. Frames
+// that the worker still holds, or that the rings do not account for, are missing and reported;
+// for these the memory stays for ever, rather than that somebody reads where it was.
 func (p *Port) Close() error {
 	if p.closed.Swap(true) {
 		return fmt.Errorf("xsk: close %s: %w", p.info.Name, os.ErrClosed)
@@ -181,7 +188,7 @@ func (p *Port) Close() error {
 	s := p.sock
 	err := errors.Join(p.wait.close(), p.file.Close())
 	s.fd = -1 // It was the file's.
-	s.close()
+	p.late.close(s, missing != nil)
 	if err != nil && !errors.Is(err, os.ErrClosed) {
 		err = fmt.Errorf("xsk: close %s: %w", p.info.Name, err)
 	}
@@ -197,7 +204,7 @@ func (p *Port) missing() error {
 		p.refill(uint32(f.Handle >> p.shift))
 	}
 	p.begun.n = 0
-	rx := p.cfg.RXFrames - int(s.fill.prod-(s.rx.cons-p.nBogus))
+	rx := p.cfg.RXFrames - int(s.fill.prod-(s.rx.cons-p.nBogus)) - p.late.left
 	tx := p.cfg.TXFrames - len(p.txFree) - int(s.tx.prod-s.comp.cons)
 	if rx != 0 || tx != 0 {
 		return fmt.Errorf("xsk: close %s: BUG: %d receive frames are missing (%d received, not freed), %d transmit frames (%d allocated, not returned)",

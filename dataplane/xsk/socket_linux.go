@@ -178,6 +178,12 @@ func (s *socket) bind(cfg *Config, flags uint16) error {
 // close gives everything back. The memory goes last: until the socket is closed the
 // kernel may write to it.
 func (s *socket) close() {
+	s.closeRings()
+	s.freeMemory()
+}
+
+// closeRings gives back all but the memory.
+func (s *socket) closeRings() {
 	for _, r := range []*ring{&s.fill.ring, &s.comp.ring, &s.rx.ring, &s.tx.ring} {
 		if r.mem != nil {
 			_ = unix.Munmap(r.mem)
@@ -188,6 +194,9 @@ func (s *socket) close() {
 		_ = unix.Close(s.fd)
 		s.fd = -1
 	}
+}
+
+func (s *socket) freeMemory() {
 	s.memory.unmap()
 	s.umem = nil
 }

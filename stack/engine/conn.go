@@ -190,6 +190,7 @@ func (e *Engine) newConn(key flowKey, o *Options) *Conn {
 	c.way.retryAt = mono.Never
 	c.way.v6 = !key.remoteAddr().Addr().Is4()
 	c.recv.Init(e.cfg.Pool, orDefault(o.RecvBuffer, e.cfg.RecvBuffer))
+	e.keeping.keep(c)
 	c.send.Init(e.cfg.Pool, orDefault(o.SendBuffer, e.cfg.SendBuffer))
 	if o.RecvBuffer == 0 {
 		c.recvMax = e.cfg.RecvMax

@@ -130,6 +130,7 @@ type Engine struct {
 	stopped   bool
 
 	rx      rxBatch
+	keeping keeping
 	tx      tx
 	in      inbound
 	icmp    wire.ICMPError
@@ -155,6 +156,7 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 	e.scratch.send.Init(e.cfg.Pool, 0)
 	e.scratch.recv.Init(e.cfg.Pool, 0)
 	e.listeners = make(map[listenKey]*Listener)
+	e.keeping.init(port, &e.info, e.cfg.Pool)
 	return e
 }
 
@@ -342,7 +344,8 @@ const (
 )
 
 // Close aborts all connections, which tells their peers by RST, ends all else, and has given
-// back all frames when it returns. For the worker, as the last thing it does.
+// back all frames when it returns, but for those that leases are in, which a
+// dataplane.KeepingPort gets when these end. For the worker, as the last thing it does.
 func (e *Engine) Close(now mono.Time) {
 	e.mail.mu.Lock()
 	e.mail.closed.Store(true)
@@ -374,4 +377,5 @@ func (e *Engine) Close(now mono.Time) {
 		e.wakeResting(e.timeWait.list.next)
 	}
 	e.readMail(now)
+	e.keeping.leave()
 }

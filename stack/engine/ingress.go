@@ -21,21 +21,30 @@ type inbound struct {
 	key flowKey
 }
 
-// receive takes one batch of frames from the port, and gives it back before anything is sent.
+// receive takes one batch of frames from the port, and gives it back before anything is sent,
+// but for those that are kept.
 func (e *Engine) receive(now mono.Time) bool {
+	e.keeping.freeHome()
 	n := e.port.Recv(e.rx[:])
 	if n == 0 {
 		return false
 	}
+	e.keeping.begin()
+	back := 0
 	for i := 0; i < n; i++ {
+		first := i
 		e.in.frame, e.in.rest = e.rx[i].Data, nil
 		if e.rx[i].More {
 			i = e.gather(i, n)
 		}
 		e.stats.RXFrames++
+		packet := e.rx[first : i+1]
+		e.keeping.offer(packet)
 		e.frameIn(now, nil)
+		back += e.keeping.settle(packet, e.rx[back:])
 	}
-	e.port.Free(e.rx[:n])
+	e.port.Free(e.rx[:back])
+	e.keeping.freeHome()
 	return true
 }
 

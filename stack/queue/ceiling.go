@@ -105,21 +105,22 @@ func (q *Recv) RefusesAhead() bool { return q.row.pool.Level() == Full }
 
 // Prune drops what was written beyond End, out of order. For the worker only.
 func (q *Recv) Prune() {
+	var home homeward
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	end := q.end.Load()
-	if q.shut || q.high <= end {
-		return
+	if end := q.end.Load(); !q.shut && q.high > end {
+		q.high = end
+		q.dropKept(end, &home)
+		q.row.dropFrom(end)
+		q.drop()
 	}
-	q.high = end
-	q.row.dropFrom(end)
-	q.drop()
+	q.mu.Unlock()
+	home.send(q.frames)
 }
 
 // dropFrom gives back the chunks that lie wholly at off or after.
 func (r *row) dropFrom(off uint64) {
 	for r.n > 0 && (r.first+uint64(r.n)-1)*ChunkSize >= off {
-		slot := &r.ring[(r.head+r.n-1)&(len(r.ring)-1)]
+		slot := r.slot(r.n - 1)
 		if *slot != nil {
 			r.pool.put(*slot)
 			*slot = nil

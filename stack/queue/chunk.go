@@ -29,6 +29,7 @@ type Pool struct {
 
 	leases      atomic.Int64 // see LeaseStats
 	leaseCopies atomic.Uint64
+	leaseFrames atomic.Uint64
 	moved       atomic.Uint64
 
 	_     [64]byte // level changes seldom and is read often
@@ -65,9 +66,9 @@ func (p *Pool) forget() {
 type row struct {
 	pool  *Pool
 	ring  []*chunk // length a power of two, or zero
-	head  int      // index in ring of chunk number first
 	first uint64   // chunk number: offset / ChunkSize
-	n     int      // entries in use
+	head  int32    // index in ring of chunk number first
+	n     int32    // entries in use
 }
 
 // at returns the chunk that holds offset off, taking one from the pool if there is none.
@@ -77,32 +78,35 @@ func (r *row) at(off uint64) *chunk {
 	if r.n == 0 {
 		r.first = no
 	}
-	i := int(no - r.first)
+	i := int32(no - r.first)
 	for r.n <= i {
 		r.push()
 	}
-	slot := &r.ring[(r.head+i)&(len(r.ring)-1)]
+	slot := r.slot(i)
 	if *slot == nil {
 		*slot = r.pool.get()
 	}
 	return *slot
 }
 
+// slot returns entry number i.
+func (r *row) slot(i int32) **chunk { return &r.ring[int(r.head+i)&(len(r.ring)-1)] }
+
 // replace puts c in the place of the chunk that holds offset off.
 func (r *row) replace(off uint64, c *chunk) {
-	r.ring[(r.head+int(off/ChunkSize-r.first))&(len(r.ring)-1)] = c
+	*r.slot(int32(off/ChunkSize - r.first)) = c
 }
 
 // push lengthens the row by an empty entry.
 func (r *row) push() {
-	if r.n == len(r.ring) {
+	if int(r.n) == len(r.ring) {
 		ring := make([]*chunk, max(2, 2*len(r.ring)))
 		for i := range r.n {
-			ring[i] = r.ring[(r.head+i)&(len(r.ring)-1)]
+			ring[i] = *r.slot(i)
 		}
 		r.ring, r.head = ring, 0
 	}
-	r.ring[(r.head+r.n)&(len(r.ring)-1)] = nil
+	*r.slot(r.n) = nil
 	r.n++
 }
 
@@ -127,12 +131,12 @@ func (r *row) dropAll() {
 const ringIdleMax = 16
 
 func (r *row) dropFirst() {
-	slot := &r.ring[r.head]
+	slot := r.slot(0)
 	if *slot != nil {
 		r.pool.put(*slot)
 		*slot = nil
 	}
-	r.head = (r.head + 1) & (len(r.ring) - 1)
+	r.head = (r.head + 1) & int32(len(r.ring)-1)
 	r.first++
 	r.n--
 }
@@ -140,7 +144,7 @@ func (r *row) dropFirst() {
 // abandon leaves every chunk to the garbage collector.
 func (r *row) abandon() {
 	for i := range r.n {
-		if r.ring[(r.head+i)&(len(r.ring)-1)] != nil {
+		if *r.slot(i) != nil {
 			r.pool.forget()
 		}
 	}

@@ -5,7 +5,8 @@ package queue
 type Lease struct {
 	q *Recv
 	b []byte
-	c *chunk // that holds b; nil is that b is a copy
+	c *chunk // that holds b; nil is that k does, or that b is a copy
+	k *kept  // that holds b
 }
 
 // Bytes returns the bytes, which are not to be changed; nil after Release.
@@ -22,7 +23,7 @@ type lent struct {
 }
 
 // Lend takes up to most bytes as Read does, without copying them; an empty lease is that there
-// are none. They end with their chunk at the latest. The peer may send more for them when they
+// are none. They end with their chunk, or their frame, at the latest. The peer may send more for them when they
 // are released, not before, so that who holds leases holds no more than the queue's limit.
 //
 // Where memory is short the bytes are copied and the chunk is given back: a few bytes that
@@ -30,8 +31,7 @@ type lent struct {
 // the application only, as Read.
 func (q *Recv) Lend(most int) Lease {
 	read := q.read.Load()
-	in := read % ChunkSize
-	n := min(uint64(max(0, most)), ChunkSize-in, q.end.Load()-read)
+	n := min(uint64(max(0, most)), q.end.Load()-read)
 	if n == 0 {
 		return Lease{}
 	}
@@ -41,18 +41,25 @@ func (q *Recv) Lend(most int) Lease {
 	if q.shut {
 		return Lease{}
 	}
-	c := q.row.at(read)
-	l := Lease{q: q, b: c[in : in+n : in+n], c: c}
-	if pool.Level() == Plenty {
-		q.noteLent(c, read/ChunkSize)
-	} else {
+	p, _ := q.next(q.first(), read, n)
+	n = uint64(len(p.b))
+	l := Lease{q: q, b: p.b[:n:n], k: p.k}
+	switch {
+	case p.k != nil:
+		// The frame takes its memory as long as the port is open, lent or not.
+		pool.leaseFrames.Add(1)
+	case pool.Level() == Plenty:
+		l.c = q.row.at(read)
+		q.noteLent(l.c, read/ChunkSize)
+	default:
 		// Under the mutex, against the rule: nobody waits long for a copy of one chunk.
-		l.b, l.c = append([]byte(nil), l.b...), nil
+		l.b = append([]byte(nil), l.b...)
 		pool.Charge(int64(n))
 		pool.leaseCopies.Add(1)
 	}
 	pool.leases.Add(1)
 	q.read.Store(read + n)
+	q.passKept(read+n, nil) // what is passed is pinned
 	q.drop()
 	return l
 }
@@ -79,29 +86,34 @@ func (q *Recv) noteLent(c *chunk, no uint64) {
 // release an empty lease, or one that was released, does nothing. It says whether the queue
 // has room that the peer should hear of: see UpdateDue.
 func (l *Lease) Release() (updateDue bool) {
-	q, c, n := l.q, l.c, len(l.b)
+	q, c, k, n := l.q, l.c, l.k, len(l.b)
 	*l = Lease{}
 	if q == nil {
 		return false
 	}
 	pool := q.row.pool
 	pool.leases.Add(-1)
-	if c == nil {
+	if c == nil && k == nil {
 		pool.Charge(int64(-n))
 	}
+	var home homeward
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if c != nil {
+	switch {
+	case c != nil:
 		q.unlend(c)
+	case k != nil:
+		q.unpin(k, &home)
 	}
-	if q.shut {
-		return false
+	shut := q.shut
+	if !shut {
+		q.taken.Add(uint64(n))
+		if q.lent.none() {
+			q.drop()
+		}
 	}
-	q.taken.Add(uint64(n))
-	if q.lent.none() {
-		q.drop()
-	}
-	return q.UpdateDue()
+	q.mu.Unlock()
+	home.send(q.frames)
+	return !shut && q.UpdateDue()
 }
 
 // unlend counts a lease of c less. The caller holds mu.
@@ -160,7 +172,7 @@ func (q *Recv) keepLent(no uint64, dead bool) {
 	for i := range q.lent.list {
 		if l := &q.lent.list[i]; l.no == no && !l.out {
 			l.out, l.dead = true, dead
-			q.row.ring[(q.row.head+int(no-q.row.first))&(len(q.row.ring)-1)] = nil
+			*q.row.slot(int32(no - q.row.first)) = nil
 			return
 		}
 	}
@@ -181,11 +193,12 @@ func (q *Recv) shutLent() {
 // LeaseStats counts what a pool's queues lend.
 type LeaseStats struct {
 	Open   int64  // leases not released
+	Frames uint64 // leases of what lies in a received frame; the others are of buffers
 	Copies uint64 // leases that were copies, because memory was short
 	Moved  uint64 // reservations that a Write overtook, so that they were copied
 }
 
 // Leases returns the counters. Safe for concurrent use.
 func (p *Pool) Leases() LeaseStats {
-	return LeaseStats{Open: p.leases.Load(), Copies: p.leaseCopies.Load(), Moved: p.moved.Load()}
+	return LeaseStats{Open: p.leases.Load(), Frames: p.leaseFrames.Load(), Copies: p.leaseCopies.Load(), Moved: p.moved.Load()}
 }

@@ -7,13 +7,17 @@ import (
 
 // Recv is the bytes that came from the peer and the application has not read. The worker
 // puts them at their final place by WriteAt, in any order, and publishes the part without
-// holes by Advance; the application takes them by Read, or has them lent by Lend.
+// holes by Advance; the application takes them by Read, or has them lent by Lend. Bytes that lie
+// in a frame which can be kept stay there: see Frames.
 type Recv struct {
 	mu   sync.Mutex
 	row  row
 	high uint64 // bytes before it may have been written
 	shut bool
 	lent *loans // nil until the first lease, and again when many have ended
+
+	frames *Frames // nil: none can be kept
+	kept   *kept   // the last one, whose next is the first; nil: none
 
 	read  atomic.Uint64 // bytes before it were read, or lent
 	taken atomic.Uint64 // bytes that were read, or released: what the window goes by
@@ -67,6 +71,9 @@ func (q *Recv) UpdateDue() bool {
 
 // WriteAt puts p at offset off, not before End. For the worker only.
 func (q *Recv) WriteAt(p []byte, off uint64) {
+	if f := q.frames; f != nil && len(p) >= f.least && q.keep(p, off) {
+		return
+	}
 	for len(p) > 0 {
 		in := off % ChunkSize
 		n := min(len(p), int(ChunkSize-in))
@@ -75,12 +82,7 @@ func (q *Recv) WriteAt(p []byte, off uint64) {
 			q.mu.Unlock()
 			return
 		}
-		if q.row.n == 0 {
-			// The row starts at the chunk of the next byte to come, not at that of one out of order.
-			q.row.first = q.end.Load() / ChunkSize
-			q.row.push()
-		}
-		c := q.row.at(off)
+		c := q.place(off)
 		q.high = max(q.high, off+uint64(n))
 		q.mu.Unlock()
 		copy(c[in:], p[:n])
@@ -89,57 +91,93 @@ func (q *Recv) WriteAt(p []byte, off uint64) {
 	}
 }
 
+// place returns the chunk for offset off. The caller holds mu.
+func (q *Recv) place(off uint64) *chunk {
+	if q.row.n == 0 {
+		// The row starts at the chunk of the next byte to be read, not at that of one out of
+		// order: what comes before may be written later, or lie in a frame that is spilled.
+		q.row.first = q.read.Load() / ChunkSize
+		q.row.push()
+	}
+	return q.row.at(off)
+}
+
 // Advance publishes the bytes before end to the reader. For the worker only.
 func (q *Recv) Advance(end uint64) { q.end.Store(end) }
+
+// piecesMax is how many pieces Read copies without taking the mutex again.
+const piecesMax = 8
 
 // Read moves bytes into p and returns how many; 0 when there are none. For the application
 // only, one call at a time.
 func (q *Recv) Read(p []byte) int {
-	n := 0
-	for n < len(p) {
-		read := q.read.Load()
-		avail := q.end.Load() - read
-		if avail == 0 {
+	var pieces [piecesMax]piece
+	total := 0
+	for total < len(p) {
+		n := q.pin(&pieces, len(p)-total)
+		if n == 0 {
 			break
 		}
-		in := read % ChunkSize
-		m := min(uint64(len(p)-n), ChunkSize-in, avail)
-		q.mu.Lock()
-		if q.shut {
-			q.mu.Unlock()
-			break
+		from := total
+		for i := range n {
+			total += copy(p[total:], pieces[i].b)
 		}
-		c := q.row.at(read)
-		q.mu.Unlock()
+		q.advanceRead(uint64(total-from), pieces[:n])
+	}
+	return total
+}
 
-		copy(p[n:], c[in:in+m])
-		n += int(m)
-		q.advanceRead(m)
+// pin fills pieces with the next bytes to be read, most at the most.
+func (q *Recv) pin(pieces *[piecesMax]piece, most int) (n int) {
+	read := q.read.Load()
+	left := min(uint64(most), q.end.Load()-read)
+	if left == 0 {
+		return 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.shut {
+		return 0
+	}
+	for k := q.first(); n < piecesMax && left > 0; n++ {
+		pieces[n], k = q.next(k, read, left)
+		read += uint64(len(pieces[n].b))
+		left -= uint64(len(pieces[n].b))
 	}
 	return n
 }
 
-// advanceRead records that m bytes more were read, and gives back what is empty.
-func (q *Recv) advanceRead(m uint64) {
+// advanceRead records that m bytes more were read, those of pieces, and gives back what is empty.
+func (q *Recv) advanceRead(m uint64, pieces []piece) {
+	var home homeward
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.shut {
-		return
+	if !q.shut {
+		read := q.read.Add(m)
+		q.taken.Add(m)
+		q.passKept(read, &home)
+		q.drop()
 	}
-	q.read.Add(m)
-	q.taken.Add(m)
-	q.drop()
+	for i := range pieces {
+		if k := pieces[i].k; k != nil {
+			q.unpin(k, &home)
+		}
+	}
+	q.mu.Unlock()
+	home.send(q.frames)
 }
 
 // Shut drops everything: nobody will read. Later writes are dropped. Safe for concurrent
 // use with either side.
 func (q *Recv) Shut() {
+	var home homeward
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.shut = true
 	q.read.Store(q.end.Load())
 	q.taken.Store(q.end.Load())
 	q.shutLent()
+	q.dropKept(0, &home)
 	// The worker or the reader may be copying at this moment.
 	q.row.abandon()
+	q.mu.Unlock()
+	home.send(q.frames)
 }
