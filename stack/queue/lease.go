@@ -30,6 +30,9 @@ type lent struct {
 // somebody keeps would hold ChunkSize. The copy counts against the ceiling just as well. For
 // the application only, as Read.
 func (q *Recv) Lend(most int) Lease {
+	if q.frames != nil && !q.lends.Load() {
+		q.lends.Store(true)
+	}
 	read := q.read.Load()
 	n := min(uint64(max(0, most)), q.end.Load()-read)
 	if n == 0 {

@@ -13,11 +13,12 @@ type Recv struct {
 	mu   sync.Mutex
 	row  row
 	high uint64 // bytes before it may have been written
-	shut bool
 	lent *loans // nil until the first lease, and again when many have ended
 
 	frames *Frames // nil: none can be kept
 	kept   *kept   // the last one, whose next is the first; nil: none
+	shut   bool
+	lends  atomic.Bool // the reader has bytes lent: it did so last
 
 	read  atomic.Uint64 // bytes before it were read, or lent
 	taken atomic.Uint64 // bytes that were read, or released: what the window goes by
@@ -71,7 +72,7 @@ func (q *Recv) UpdateDue() bool {
 
 // WriteAt puts p at offset off, not before End. For the worker only.
 func (q *Recv) WriteAt(p []byte, off uint64) {
-	if f := q.frames; f != nil && len(p) >= f.least && q.keep(p, off) {
+	if q.lends.Load() && len(p) >= q.frames.least && q.keep(p, off) {
 		return
 	}
 	for len(p) > 0 {
@@ -111,6 +112,9 @@ const piecesMax = 8
 // Read moves bytes into p and returns how many; 0 when there are none. For the application
 // only, one call at a time.
 func (q *Recv) Read(p []byte) int {
+	if q.lends.Load() {
+		q.lends.Store(false)
+	}
 	var pieces [piecesMax]piece
 	total := 0
 	for total < len(p) {
