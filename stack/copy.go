@@ -13,10 +13,11 @@ import (
 )
 
 // burst is how much ReadFrom and WriteBuffers append at the most before the worker hears of it,
-// where nothing keeps them waiting, and WriteTo lends at once: eight chunks, 45 segments.
-const burst = burstChunks * queue.ChunkSize
+// where nothing keeps them waiting, and WriteTo has lent at once: eight chunks, 45 segments.
+const burst = 8 * queue.ChunkSize
 
-const burstChunks = 8
+// leasesMax is the most pieces that WriteTo has lent at once: of frames 32 segments.
+const leasesMax = 32
 
 // ReadFrom writes all that r has, which reads straight into the send queue. It implements
 // io.ReaderFrom. While r waits it holds one chunk of the queue, and other writes may be made.
@@ -151,9 +152,9 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 
 // views is what WriteTo has been lent.
 type views struct {
-	leases [burstChunks]queue.Lease
+	leases [leasesMax]queue.Lease
 	n      int
-	room   [burstChunks][]byte
+	room   [leasesMax][]byte
 	bufs   net.Buffers // of room
 }
 
@@ -181,21 +182,18 @@ func (c *Conn) writeSome(w io.Writer, v *views) (int64, error) {
 
 // lendSome waits for the first lease, and takes those that come without waiting.
 func (c *Conn) lendSome(v *views) (size int, err error) {
-	l, err := c.lend(queue.ChunkSize)
-	if err != nil {
+	if v.leases[0], err = c.lend(burst); err != nil {
 		return 0, err
 	}
+	size = len(v.leases[0].Bytes())
 	c.rd.mu.Lock()
 	defer c.rd.mu.Unlock()
-	v.n = 0
-	for l.Bytes() != nil {
-		size += len(l.Bytes())
-		v.leases[v.n], v.room[v.n] = l, l.Bytes()
-		v.n++
-		if v.n == burstChunks {
-			break
-		}
-		l, _ = c.sock.Lend(queue.ChunkSize) // an errno comes again, alone
+	v.n = 1 + c.c.Recv().LendAll(v.leases[1:], burst-size)
+	for i := range v.n {
+		v.room[i] = v.leases[i].Bytes()
+	}
+	for i := 1; i < v.n; i++ {
+		size += len(v.room[i])
 	}
 	v.bufs = v.room[:v.n]
 	return size, nil
@@ -203,10 +201,7 @@ func (c *Conn) lendSome(v *views) (size int, err error) {
 
 // releaseAll ends the leases of v, and tells the peer once what room there is.
 func (c *Conn) releaseAll(v *views) {
-	due := false
-	for i := range v.n {
-		due = v.leases[i].Release() || due
-	}
+	due := queue.ReleaseAll(v.leases[:v.n])
 	clear(v.room[:])
 	if due {
 		c.c.PostRead()

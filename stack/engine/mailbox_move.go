@@ -83,6 +83,7 @@ func (e *Engine) settle(c *Conn) {
 	}
 	c.moving = false
 	c.tcp.Rehome(&e.stats.TCP, e.challenges, &e.core)
+	e.keeping.keep(c)
 	c.way.pathGeneration = e.paths.generation - 1 // ask ours
 	e.add(c)
 	c.observer.(Mover).ConnMoved(c, e)

@@ -114,7 +114,7 @@ func (q *Recv) Prune() {
 		q.drop()
 	}
 	q.mu.Unlock()
-	home.send(q.frames)
+	home.send()
 }
 
 // dropFrom gives back the chunks that lie wholly at off or after.

@@ -114,7 +114,7 @@ func (q *Recv) next(k *kept, off, n uint64) (piece, *kept) {
 	return piece{b: c[in : in+n : in+n]}, k
 }
 
-// homeward is frames that nobody looks at any more, to be sent home at once.
+// homeward is frames of one port that nobody looks at any more, to be sent home at once.
 type homeward struct{ first, last *kept }
 
 func (h *homeward) add(k *kept) {
@@ -125,9 +125,9 @@ func (h *homeward) add(k *kept) {
 	}
 }
 
-func (h *homeward) send(f *Frames) {
+func (h *homeward) send() {
 	if h.first != nil {
-		f.sendHome(h.first, h.last)
+		h.first.home.sendHome(h.first, h.last)
 	}
 }
 

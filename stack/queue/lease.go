@@ -23,47 +23,75 @@ type lent struct {
 }
 
 // Lend takes up to most bytes as Read does, without copying them; an empty lease is that there
-// are none. They end with their chunk, or their frame, at the latest. The peer may send more for them when they
-// are released, not before, so that who holds leases holds no more than the queue's limit.
+// are none. They end with their chunk, or their frame, at the latest. The peer may send more for
+// them when they are released, not before, so that who holds leases holds no more than the
+// queue's limit.
 //
 // Where memory is short the bytes are copied and the chunk is given back: a few bytes that
 // somebody keeps would hold ChunkSize. The copy counts against the ceiling just as well. For
 // the application only, as Read.
 func (q *Recv) Lend(most int) Lease {
+	var one [1]Lease
+	q.LendAll(one[:], most)
+	return one[0]
+}
+
+// LendAll fills leases with what Lend would return one by one, up to most bytes together, and
+// says how many there are. From then on frames are kept for the queue.
+func (q *Recv) LendAll(leases []Lease, most int) (n int) {
 	if q.frames != nil && !q.lends.Load() {
 		q.lends.Store(true)
+		q.frames.wanted.Store(true)
 	}
 	read := q.read.Load()
-	n := min(uint64(max(0, most)), q.end.Load()-read)
-	if n == 0 {
-		return Lease{}
+	left := min(uint64(max(0, most)), q.end.Load()-read)
+	if left == 0 {
+		return 0
 	}
-	pool := q.row.pool
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.shut {
-		return Lease{}
+		return 0
 	}
-	p, _ := q.next(q.first(), read, n)
-	n = uint64(len(p.b))
+	frames := 0
+	for k := q.first(); n < len(leases) && left > 0; n++ {
+		var p piece
+		p, k = q.next(k, read, left)
+		leases[n] = q.lease(p, read)
+		read += uint64(len(p.b))
+		left -= uint64(len(p.b))
+		if p.k != nil {
+			frames++
+		}
+	}
+	pool := q.row.pool
+	pool.leases.Add(int64(n))
+	if frames > 0 {
+		pool.leaseFrames.Add(uint64(frames))
+	}
+	q.read.Store(read)
+	q.passKept(read, nil) // what is passed is pinned
+	q.drop()
+	return n
+}
+
+// lease lends p, which begins at offset off. The caller holds mu.
+func (q *Recv) lease(p piece, off uint64) Lease {
+	n := len(p.b)
 	l := Lease{q: q, b: p.b[:n:n], k: p.k}
+	pool := q.row.pool
 	switch {
 	case p.k != nil:
 		// The frame takes its memory as long as the port is open, lent or not.
-		pool.leaseFrames.Add(1)
 	case pool.Level() == Plenty:
-		l.c = q.row.at(read)
-		q.noteLent(l.c, read/ChunkSize)
+		l.c = q.row.at(off)
+		q.noteLent(l.c, off/ChunkSize)
 	default:
 		// Under the mutex, against the rule: nobody waits long for a copy of one chunk.
-		l.b = append([]byte(nil), l.b...)
+		l.b = append([]byte(nil), p.b...)
 		pool.Charge(int64(n))
 		pool.leaseCopies.Add(1)
 	}
-	pool.leases.Add(1)
-	q.read.Store(read + n)
-	q.passKept(read+n, nil) // what is passed is pinned
-	q.drop()
 	return l
 }
 
@@ -89,33 +117,57 @@ func (q *Recv) noteLent(c *chunk, no uint64) {
 // release an empty lease, or one that was released, does nothing. It says whether the queue
 // has room that the peer should hear of: see UpdateDue.
 func (l *Lease) Release() (updateDue bool) {
-	q, c, k, n := l.q, l.c, l.k, len(l.b)
+	one := [1]Lease{*l}
 	*l = Lease{}
+	return ReleaseAll(one[:])
+}
+
+// ReleaseAll releases leases of one queue.
+func ReleaseAll(leases []Lease) (updateDue bool) {
+	var q *Recv
+	for i := range leases {
+		if leases[i].q != nil {
+			q = leases[i].q
+			break
+		}
+	}
 	if q == nil {
 		return false
 	}
-	pool := q.row.pool
-	pool.leases.Add(-1)
-	if c == nil && k == nil {
-		pool.Charge(int64(-n))
-	}
 	var home homeward
+	octets, copied, n := 0, 0, 0
 	q.mu.Lock()
-	switch {
-	case c != nil:
-		q.unlend(c)
-	case k != nil:
-		q.unpin(k, &home)
+	for i := range leases {
+		l := &leases[i]
+		if l.q == nil {
+			continue
+		}
+		n++
+		octets += len(l.b)
+		switch {
+		case l.c != nil:
+			q.unlend(l.c)
+		case l.k != nil:
+			q.unpin(l.k, &home)
+		default:
+			copied += len(l.b)
+		}
+		*l = Lease{}
 	}
 	shut := q.shut
 	if !shut {
-		q.taken.Add(uint64(n))
+		q.taken.Add(uint64(octets))
 		if q.lent.none() {
 			q.drop()
 		}
 	}
 	q.mu.Unlock()
-	home.send(q.frames)
+	pool := q.row.pool
+	pool.leases.Add(int64(-n))
+	if copied > 0 {
+		pool.Charge(int64(-copied))
+	}
+	home.send()
 	return !shut && q.UpdateDue()
 }
 

@@ -167,7 +167,7 @@ func (q *Recv) advanceRead(m uint64, pieces []piece) {
 		}
 	}
 	q.mu.Unlock()
-	home.send(q.frames)
+	home.send()
 }
 
 // Shut drops everything: nobody will read. Later writes are dropped. Safe for concurrent
@@ -183,5 +183,5 @@ func (q *Recv) Shut() {
 	// The worker or the reader may be copying at this moment.
 	q.row.abandon()
 	q.mu.Unlock()
-	home.send(q.frames)
+	home.send()
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/millrace-tcp/millrace/stack"
 )
 
 const (
@@ -48,8 +50,12 @@ func (e *WriteError) Error() string { return "write: " + e.Err.Error() }
 func (e *WriteError) Unwrap() error { return e.Err }
 
 // Copy copies until src ends, which is no error, or until an error, which is a *ReadError
-// or a *WriteError. Moved says how many octets were written.
+// or a *WriteError. Moved says how many octets were written. What millrace has received is
+// written from where it lies.
 func (b *Buffers) Copy(dst io.Writer, src io.Reader) (moved int64, err error) {
+	if src, ok := src.(*stack.Conn); ok {
+		return drain(dst, src)
+	}
 	small := get(&b.idle, idleBlock)
 	defer b.idle.Put(small)
 	block := small
@@ -83,6 +89,18 @@ func (b *Buffers) Copy(dst io.Writer, src io.Reader) (moved int64, err error) {
 			block = small
 		}
 	}
+}
+
+// drain is Copy without a buffer.
+func drain(dst io.Writer, src *stack.Conn) (moved int64, err error) {
+	moved, err = src.WriteTo(dst)
+	if err == nil {
+		return moved, nil
+	}
+	if op, ok := err.(*net.OpError); ok && op.Op == "read" {
+		return moved, &ReadError{err}
+	}
+	return moved, &WriteError{err}
 }
 
 // CloseWrite ends one direction of a connection. A connection that cannot do that is
