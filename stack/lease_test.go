@@ -34,7 +34,9 @@ func newLossyPair(t testing.TB, cfg stack.Config) *pair {
 		p.a.Close()
 		p.b.Close()
 		for _, port := range p.ports {
-			port.Close()
+			if err := port.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 		wantNothingHeld(t, p)
 	})
@@ -245,6 +247,9 @@ func TestLeasesUnderLoadAndLoss(t *testing.T) {
 		defer b.Close()
 	}
 	all.Wait()
+	if p.a.Leases().Frames == 0 || p.b.Leases().Frames == 0 {
+		t.Errorf("no frame was lent: %+v, %+v", p.a.Leases(), p.b.Leases())
+	}
 }
 
 func reserveAll(t *testing.T, c *stack.Conn, data []byte) {

@@ -78,6 +78,7 @@ func TestPort(t *testing.T, open Open) {
 		{"CloseMissesAllocatedFrame", testCloseMissesAllocated},
 		{"CloseMissesReceivedFrame", testCloseMissesReceived},
 		{"AfterClose", testAfterClose},
+		{"KeptFrames", testKeptFrames},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, newLink(t, open)) })
 	}

@@ -332,6 +332,9 @@ func (e *Engine) Conns(f func(c *Conn)) {
 func (e *Engine) Stats() Stats {
 	s := e.stats
 	s.Orphans = e.orphans.n
+	kept := e.keeping.frames.Stats()
+	s.FramesKept, s.FramesKeptShort, s.FramesSpilled = kept.Kept, kept.Short, kept.Spilled
+	s.FramesKeptNow = kept.Out
 	s.Conns, s.HalfOpen, s.TimeWaits, s.Listeners = e.flows.n, e.halves.n, e.timeWait.table.n, len(e.listeners)
 	return s
 }

@@ -18,6 +18,10 @@ type Stats struct {
 	ForwardedIn          uint64
 	Moved                uint64 // connections that went to the queue which the answer to their SYN came by
 	FramesExhausted      uint64 // output put off for want of a transmit frame
+	FramesKept           uint64 // received frames whose payload was not copied: see queue.Frames
+	FramesKeptShort      uint64 // likewise, but as many as may be were kept already: copied at once
+	FramesSpilled        uint64 // frames kept, and copied later to make room
+	FramesKeptNow        int    // at this moment
 	RoutesHeld           uint64 // output put off until the neighbour is known
 	ICMPPathMTU          uint64 // believed
 	PathMTUEvicted       uint64 // a path was forgotten early: too many are known

@@ -95,6 +95,9 @@ var engineCounters = []struct {
 	{"millrace_forwarded_in_total", "Frames that another queue handed over.", func(s *engine.Stats) uint64 { return s.ForwardedIn }},
 	{"millrace_moved_total", "Connections that went to the queue which the answer to their SYN came by.", func(s *engine.Stats) uint64 { return s.Moved }},
 	{"millrace_frames_exhausted_total", "Times output waited for a transmit frame.", func(s *engine.Stats) uint64 { return s.FramesExhausted }},
+	{"millrace_frames_kept_total", "Received frames that lay where they were, payload and all, until it was read.", func(s *engine.Stats) uint64 { return s.FramesKept }},
+	{"millrace_frames_kept_short_total", "Received frames copied at once, for as many as may be were kept.", func(s *engine.Stats) uint64 { return s.FramesKeptShort }},
+	{"millrace_frames_spilled_total", "Received frames that were kept, and copied later to make room.", func(s *engine.Stats) uint64 { return s.FramesSpilled }},
 	{"millrace_routes_held_total", "Times output waited for a neighbour's address.", func(s *engine.Stats) uint64 { return s.RoutesHeld }},
 	{"millrace_path_mtu_evicted_total", "Path MTUs forgotten early because too many were known.", func(s *engine.Stats) uint64 { return s.PathMTUEvicted }},
 	{"millrace_icmp_path_mtu_total", "Believed ICMP messages about the path's MTU.", func(s *engine.Stats) uint64 { return s.ICMPPathMTU }},
@@ -127,6 +130,7 @@ var engineGauges = []struct {
 	{"millrace_half_open", "Connections whose handshake is not done.", func(s *engine.Stats) int { return s.HalfOpen }},
 	{"millrace_time_waits", "Connections in TIME-WAIT.", func(s *engine.Stats) int { return s.TimeWaits }},
 	{"millrace_orphans", "Connections closed by the application that have not ended.", func(s *engine.Stats) int { return s.Orphans }},
+	{"millrace_frames_kept", "Received frames whose payload lies in them still.", func(s *engine.Stats) int { return s.FramesKeptNow }},
 	{"millrace_listeners", "Listeners.", func(s *engine.Stats) int { return s.Listeners }},
 }
 
