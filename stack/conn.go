@@ -65,6 +65,7 @@ func (c *Conn) ConnMoved(_ *engine.Conn, to *engine.Engine) {
 func (c *Conn) bind(ec *engine.Conn) {
 	c.c = ec
 	c.sock.Bind(ec)
+	ec.SetHolds()
 	c.local, c.remote = tcpAddr(ec.LocalAddr()), tcpAddr(ec.RemoteAddr())
 }
 
@@ -74,7 +75,8 @@ func tcpAddr(a netip.AddrPort) net.TCPAddr {
 
 // ConnEvent is called by the worker when something happened.
 func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
-	if e&(engine.Readable|engine.Closed) != 0 && c.rd.awaited() && c.readable() {
+	if e&(engine.Readable|engine.Closed) != 0 && (c.rd.awaited() || c.w.leader.gate == &c.rd) && c.readable() {
+		c.c.HoldACK() // until the reader writes, or waits again
 		c.rd.open()
 		c.w.woke = true
 	}
@@ -131,7 +133,10 @@ func (c *Conn) awaitData() {
 		c.turns = 0
 	}
 	if c.turns >= leadTurns {
-		c.w.lead(&c.rd, c.readable)
+		c.w.lead(c)
+	}
+	if c.c.Status().ACKHeld() && !c.readable() {
+		c.c.PostACK() // there was no answer to carry it
 	}
 	if !c.readable() {
 		c.w.beforeWait()

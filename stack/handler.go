@@ -108,6 +108,9 @@ func (h *HandlerConn) ConnEvent(_ *engine.Conn, e engine.Events) {
 	if e&engine.Readable != 0 && !h.over && h.news() {
 		h.countTurn()
 		h.call((Handler).Data)
+		if !h.wrote && !h.over {
+			h.w.hold(h.c)
+		}
 	}
 	if e&engine.Writable != 0 && !h.over && h.short && h.c.Send().Roomy() {
 		h.short = false

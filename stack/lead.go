@@ -20,6 +20,7 @@ type leader struct {
 	mu   sync.Mutex   // held by who leads; for ever when the worker has ended
 	skip atomic.Int32 // how many more times none tries
 	hush hush
+	gate *gate // of who leads; guarded by the worker's mu
 }
 
 const (
@@ -33,9 +34,9 @@ const (
 	leadTurns = 2
 )
 
-// lead receives in place of the worker until ready says so, or for a while. It is for who
-// holds g, and is not ready. The caller waits at the gate afterwards, if it is still not.
-func (w *worker) lead(g *gate, ready func() bool) {
+// lead receives in place of the worker until c is readable, or for a while. It is for c's
+// reader, who holds its gate. It waits at the gate afterwards, if c is still not readable.
+func (w *worker) lead(c *Conn) {
 	l := &w.leader
 	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || l.skip.Load() > 0 && l.skip.Add(-1) >= 0 {
 		return
@@ -53,12 +54,14 @@ func (w *worker) lead(g *gate, ready func() bool) {
 	}
 	w.mute()
 	l.hush.leads = true
-	w.leadOn(g, ready)
+	l.gate = &c.rd
+	w.leadOn(c)
+	l.gate = nil
 	l.hush.leads = false
 	if w.shared.Pending() {
 		l.skip.Store(leadSkip) // more comes than one reader takes: the worker does it beside us
 	}
-	if l.skip.Load() == 0 && ready() {
+	if l.skip.Load() == 0 && c.readable() {
 		w.stayMute()
 	} else {
 		w.unmute()
@@ -67,7 +70,8 @@ func (w *worker) lead(g *gate, ready func() bool) {
 }
 
 // leadOn steps and waits. The caller holds mu.
-func (w *worker) leadOn(g *gate, ready func() bool) {
+func (w *worker) leadOn(c *Conn) {
+	g, ready := &c.rd, c.readable
 	for end := clock().Add(leadMax); !ready() && !w.closed; {
 		now := clock()
 		if now >= end {
@@ -86,11 +90,16 @@ func (w *worker) leadOn(g *gate, ready func() bool) {
 		}
 		g.polling.Store(true)
 		w.mu.Unlock()
-		if !w.spinUntil(min(next, now.Add(w.leadSpin)), ready) {
+		found := w.spinUntil(min(next, now.Add(w.leadSpin)), ready)
+		held := c.c.Status().ACKHeld()
+		if !found && !held {
 			w.shared.Poll(next.Sub(clock()))
 		}
 		w.mu.Lock()
 		g.polling.Store(false)
+		if !found && held {
+			c.c.ReleaseACK() // the answer takes too long
+		}
 	}
 }
 

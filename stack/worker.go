@@ -55,6 +55,7 @@ type worker struct {
 	mu      sync.Mutex
 	woke    bool          // this step opened a gate
 	handled bool          // a handler that takes turns was called since the worker has slept
+	holding *engine.Conn  // of a handler that has not answered yet: its ACK is held
 	closed  bool          // the engine is
 	alarm   *alarm.Alarm  // wakes the worker in time; nil: not needed so far
 	rings   mono.Time     // when the alarm does, or did
@@ -96,6 +97,9 @@ func (w *worker) run() {
 		if d := w.spinning(); now.Sub(worked) < d && w.look(worked.Add(d)) {
 			continue
 		}
+		if w.releaseHeld() {
+			continue
+		}
 		w.handled = false
 		if w.sleep(now) != nil {
 			break // the port is closed
@@ -130,6 +134,33 @@ func (w *worker) spinning() time.Duration {
 	return 0
 }
 
+// holdMax is how long that is at the most.
+const holdMax = 50 * time.Microsecond
+
+// hold has the ACK of what a handler has not answered wait while the worker spins: the rest of
+// a question that came in two segments is often there by then.
+func (w *worker) hold(c *engine.Conn) {
+	if w.shared == nil || w.until != 0 || w.spinning() == 0 || !c.TCP().ACKCanWait() {
+		return
+	}
+	if w.holding != c {
+		w.releaseHeld()
+	}
+	c.HoldACK()
+	w.holding = c
+}
+
+// releaseHeld has the ACK sent that is held, and says whether one was.
+func (w *worker) releaseHeld() bool {
+	c := w.holding
+	w.holding = nil
+	if c == nil || !c.Status().ACKHeld() {
+		return false
+	}
+	c.ReleaseACK()
+	return true
+}
+
 // look spins until a time, and says whether to step again.
 func (w *worker) look(until mono.Time) bool {
 	if w.shared == nil {
@@ -140,6 +171,9 @@ func (w *worker) look(until mono.Time) bool {
 		return true
 	}
 	until = min(until, w.e.Deadline())
+	if w.holding != nil {
+		until = min(until, clock().Add(holdMax))
+	}
 	w.mu.Unlock()
 	defer w.mu.Lock()
 	return w.spinUntil(until, w.called)

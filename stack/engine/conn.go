@@ -66,6 +66,7 @@ type Conn struct {
 	dead     bool // CLOSED, and everybody was told
 	closed   bool // the application has closed it
 	prompt   bool // its observer is called before it sends, too
+	holds    bool // likewise, before it sends an ACK that can wait
 	moving   bool // to another engine, whose worker has not taken it over yet
 	paced    bool // its pacer holds data back
 
@@ -83,6 +84,7 @@ const (
 	statusPeerFinished
 	statusSendFinished
 	statusGone
+	statusACKHeld
 )
 
 // State returns the state.
@@ -102,6 +104,9 @@ func (s Status) SendFinished() bool { return s&statusSendFinished != 0 }
 
 // Gone says that the connection is CLOSED.
 func (s Status) Gone() bool { return s&statusGone != 0 }
+
+// ACKHeld says that an ACK waits for what is written next: see HoldACK.
+func (s Status) ACKHeld() bool { return s&statusACKHeld != 0 }
 
 func (c *Conn) flow() *flowKey { return &c.key }
 func (c *Conn) slot() *int32   { return &c.timerPos }
@@ -131,6 +136,9 @@ func (c *Conn) PostWrite() { c.Engine().post(c, mailWrote) }
 
 // PostRead tells the worker that the application has read.
 func (c *Conn) PostRead() { c.Engine().post(c, mailRead) }
+
+// PostACK has the ACK sent that is held: who would answer waits for more.
+func (c *Conn) PostACK() { c.Engine().post(c, mailACK) }
 
 // PostCloseWrite ends our side of the stream.
 func (c *Conn) PostCloseWrite() { c.Engine().post(c, mailCloseWrite) }
@@ -163,6 +171,20 @@ func (c *Conn) Touch() { c.Engine().touch(c) }
 // SetPrompt has the observer called before the connection sends what it owes, not only after:
 // what it writes then leaves with the acknowledgement of what it has read. For the worker.
 func (c *Conn) SetPrompt() { c.prompt = true }
+
+// SetHolds has the observer called before the connection sends an ACK that can wait for an
+// answer, so that it can hold it (tcp.Conn.HoldACK). For the worker.
+func (c *Conn) SetHolds() { c.holds = true }
+
+// HoldACK has an ACK that can wait for an answer do so. Who holds it sees to it that it is
+// released, by PostACK or ReleaseACK, when there will be none. For the worker.
+func (c *Conn) HoldACK() {
+	c.tcp.HoldACK(c.Engine().now)
+	c.publish()
+}
+
+// ReleaseACK does in this step what PostACK asks for. For the worker.
+func (c *Conn) ReleaseACK() { c.read(c.Engine().now, mailACK) }
 
 // ReadNow, CloseWriteNow and CloseNow do in this step what PostRead, PostCloseWrite, PostClose
 // and PostAbort ask for. For the worker.
@@ -256,6 +278,9 @@ func (c *Conn) read(now mono.Time, m mail) {
 	if m&mailRead != 0 {
 		c.tcp.Consumed(now)
 	}
+	if m&mailACK != 0 {
+		c.tcp.ReleaseACK()
+	}
 	if m&mailCloseRead != 0 {
 		c.tcp.CloseRead(now)
 	}
@@ -289,6 +314,9 @@ func (c *Conn) publish() {
 	}
 	if state == tcp.StateClosed {
 		s |= statusGone
+	}
+	if c.tcp.ACKHeld() {
+		s |= statusACKHeld
 	}
 	c.shared.status.Store(uint32(s))
 }

@@ -134,7 +134,7 @@ func (e *Engine) serve(now mono.Time, c *Conn) bool {
 	if c.dead {
 		return true
 	}
-	if c.prompt {
+	if c.prompt || c.holds && c.tcp.ACKCanWait() {
 		e.notify(c)
 	}
 	done := true

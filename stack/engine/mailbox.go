@@ -53,6 +53,7 @@ type mail = uint32
 const (
 	mailWrote mail = 1 << iota
 	mailRead
+	mailACK
 	mailCloseWrite
 	mailCloseRead
 	mailClose

@@ -120,6 +120,8 @@ type owed struct {
 	syn      bool // SYN, or SYN and ACK
 	fin      bool // the application has closed its side
 	ack      bool // one ACK, of the present state
+	soon     bool // likewise, but an answer may carry it: see HoldACK
+	held     bool // that was put off
 	dups     int  // duplicate ACKs, one for each segment out of order
 	early    ackPoints
 	probe    bool // a segment that makes the peer answer: window probe or keepalive

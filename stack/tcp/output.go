@@ -36,7 +36,7 @@ func (c *Conn) Output(now mono.Time, b []byte) int {
 			return c.putACK(now, b, at)
 		}
 		return c.putACK(now, b, c.rcv.NXT)
-	case c.owe.ack:
+	case c.owe.ack || c.owe.soon:
 		return c.putACK(now, b, c.rcv.NXT)
 	case c.owe.update:
 		c.owe.update = false
@@ -177,7 +177,7 @@ func (c *Conn) stamp(now mono.Time, seg *wire.Segment, pure bool) {
 	if seg.ACK != c.rcv.NXT {
 		return
 	}
-	c.owe.ack, c.owe.update = false, false
+	c.owe.ack, c.owe.soon, c.owe.held, c.owe.update = false, false, false, false
 	c.owe.early.n = 0
 	c.rcv.ackAhead = 0
 	c.timers[timerDelayedACK] = mono.Never

@@ -67,7 +67,7 @@ func (c *Conn) takeData(now mono.Time, seg *wire.Segment) {
 	c.rcv.NXT = next
 	c.p.Recv.Advance(c.rcv.off)
 	c.events |= Readable
-	c.ackData(now, n, filled)
+	c.ackData(now, n, filled, seg.Flags.Has(wire.PSH) && n < c.fullSized())
 }
 
 // takeAhead keeps octets that came out of order. "A TCP receiver SHOULD send an immediate
@@ -95,11 +95,15 @@ func (c *Conn) takeAhead(now mono.Time, seg *wire.Segment) {
 // noteSize takes note of how large the peer's segments are. One that is larger than what we
 // offered is several, which a kernel on this machine has not cut, or has joined.
 func (c *Conn) noteSize(n int) {
-	largest := c.p.MSS
+	c.rcv.segMax = max(c.rcv.segMax, min(n, c.fullSized()))
+}
+
+// fullSized is the most data in a segment of the peer, as we have offered.
+func (c *Conn) fullSized() int {
 	if c.rcv.tsOK {
-		largest -= timestampsLen
+		return c.p.MSS - timestampsLen
 	}
-	c.rcv.segMax = max(c.rcv.segMax, min(n, largest))
+	return c.p.MSS
 }
 
 // store writes into the receive queue, unless nobody will read.
@@ -127,7 +131,10 @@ func (c *Conn) store(seg *wire.Segment, off uint64) {
 // when they are what opens its window, and not on a path that loses: a sender whose one ACK of
 // a whole window is lost waits for its timer. There, what comes after a silence is acknowledged
 // at once, for it may well be that sender's probe.
-func (c *Conn) ackData(now mono.Time, n int, filled bool) {
+//
+// short says that the segment ends what the peer had to send for now: its ACK may wait for the
+// answer, see HoldACK.
+func (c *Conn) ackData(now mono.Time, n int, filled, short bool) {
 	r := &c.rcv
 	r.ackAhead += n
 	fold := c.cfg.AckFold
@@ -144,7 +151,11 @@ func (c *Conn) ackData(now mono.Time, n int, filled bool) {
 	}
 	if r.quick > 0 {
 		r.quick--
-		c.owe.ack = true
+		if short && r.lossy == 0 {
+			c.owe.soon = true
+		} else {
+			c.owe.ack = true
+		}
 	}
 	every := c.cfg.AckEvery * r.segMax
 	if r.ackAhead >= every && r.quick == 0 && r.ackAhead < fold*r.segMax {
@@ -165,8 +176,12 @@ func (c *Conn) takeFIN(now mono.Time) {
 	c.rcv.edge = seq.Max(c.rcv.edge, c.rcv.NXT)
 	c.rcv.fin, c.rcv.finAhead = true, false
 	c.rcv.holes.hasDuplicate = false // who has sent all has nothing to learn from it
-	c.owe.ack = true
 	c.events |= Readable
+	if c.state == StateEstablished {
+		c.owe.soon = true
+	} else {
+		c.owe.ack = true
+	}
 	switch c.state {
 	case StateEstablished:
 		c.setState(StateCloseWait)
