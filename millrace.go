@@ -89,6 +89,11 @@ type Config struct {
 	// Stack is the configuration of the stack. Router, Addrs and Claimer are filled in, and so
 	// are Congestion, Algorithms, Log and Steer where they are missing.
 	Stack stack.Config
+	// Pin keeps the worker of each queue on a processor of its own: those of a list such as
+	// "0-3,8", in the order of the queues, or with "auto" those that the process may use, the ones
+	// near the NIC's memory first. Empty is that the scheduler sees to it, which is better wherever
+	// others use the processors too.
+	Pin string
 	// BusyPoll has the workers drive the device's receive processing (SO_PREFER_BUSY_POLL), with
 	// interrupts put off meanwhile: a setting of the interface.
 	BusyPoll bool
@@ -113,6 +118,8 @@ type Info struct {
 	ZeroCopy []bool
 	// QueuesTotal is how many receive queues the NIC has.
 	QueuesTotal int
+	// Processors is that of each queue's worker, if they are pinned.
+	Processors []int
 	// MTU is the largest IP packet that the stack sends or offers to receive.
 	MTU int
 	// FrameOctets is the memory of all queues' frames, and FramePages of what pages it is.

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/dataplane/xsk"
+	"github.com/millrace-tcp/millrace/internal/pin"
 	"github.com/millrace-tcp/millrace/loader"
 	"github.com/millrace-tcp/millrace/loader/hostnet"
 	"github.com/millrace-tcp/millrace/stack"
@@ -100,8 +101,29 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	if sc.Log == nil {
 		sc.Log = n.log
 	}
+	if cfg.Pin != "" {
+		if err := n.choosePins(cfg.Pin); err != nil {
+			return err
+		}
+		sc.Hold = func(queue int) error { return pin.Thread(n.info.Processors[queue]) }
+	}
 	n.Stack, err = stack.New(sc, n.ports...)
 	return err
+}
+
+// choosePins chooses the processors of the workers.
+func (n *NIC) choosePins(want string) error {
+	allowed, err := pin.Allowed()
+	if err != nil {
+		return err
+	}
+	cpus, err := pin.Choose(want, allowed, pin.Near(n.probe.NUMANode), len(n.ports))
+	if err != nil {
+		return err
+	}
+	n.info.Processors = cpus
+	n.info.Notes = append(n.info.Notes, fmt.Sprintf("workers on processors %v", cpus))
+	return nil
 }
 
 // follow takes note of the interface's addresses.

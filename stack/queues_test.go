@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -272,5 +273,41 @@ func TestSpreadAnew(t *testing.T) {
 	dialAll(t, host, peer, 8)
 	if total(host, func(s *engine.Stats) uint64 { return s.ForwardedIn }) == 0 {
 		t.Error("nothing was forwarded")
+	}
+}
+
+// Each worker holds a thread; where one cannot, there is no stack and nothing runs on.
+func TestHold(t *testing.T) {
+	testutil.NoGoroutineLeak(t)
+	var mu sync.Mutex
+	var held []int
+	cfg := stack.Config{Hold: func(port int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		held = append(held, port)
+		return nil
+	}}
+	host, peer, end := newQueues(t, cfg, byPort)
+	dialAll(t, host, peer, 10)
+	end()
+	if slices.Sort(held); !slices.Equal(held, []int{0, 1}) {
+		t.Errorf("workers %v held a thread, want 0 and 1", held)
+	}
+	no := errors.New("no")
+	cfg.Router, cfg.Addrs = sourceRouter{v4: addrA}, engine.NewAddrSet(addrA)
+	cfg.Hold = func(port int) error {
+		if port == 1 {
+			return no
+		}
+		return nil
+	}
+	pa, pb := pipe.New(pipe.Config{})
+	if s, err := stack.New(cfg, pa, pb); s != nil || !errors.Is(err, no) {
+		t.Errorf("got %v, %v", s, err)
+	}
+	for _, p := range []dataplane.Port{pa, pb} {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -72,6 +72,7 @@ func TestUsageErrors(t *testing.T) {
 		{"serve echo --listen :7 --limit 0", `--limit 0 is less than 1`},
 		{"serve echo --listen :7 --mode fast", `invalid argument "fast" for "--mode" flag: must be one of auto, zerocopy, copy, generic (see millrace serve echo --help)`},
 		{"serve echo --listen :7 --spin long", `invalid argument "long" for "--spin" flag: must be a duration such as 50us, or inf (see millrace serve echo --help)`},
+		{"serve echo --listen :7 --pin 3-1", `invalid argument "3-1" for "--pin" flag: must be auto or a list such as 0-3,8 (see millrace serve echo --help)`},
 		{"serve echo --listen :7 --queues -1", `--queues -1 is negative`},
 		{"serve echo --listen :7 --cc nonesuch", `--cc: there is no "nonesuch", there is ` + strings.Join(catalog.All().Names(), ", ")},
 		{"serve echo --listen :7 --metrics x", `--metrics: "x" is not an address such as :8080 or 192.0.2.1:8080`},

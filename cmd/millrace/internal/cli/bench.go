@@ -202,7 +202,7 @@ func (m *measurement) config() (suite.Config, error) {
 	}
 	cfg.Bed = testbed.Config{End: []string{self, "bench", "end"}, Client: []string{self, "peer"}}
 	if m.port != nil {
-		if cfg.Bed.Flags, err = m.port.flags("cc", "ecn", "busy-poll", "settings", "spin", "pcap", "metrics"); err != nil {
+		if cfg.Bed.Flags, err = m.port.flags("cc", "ecn", "busy-poll", "settings", "spin", "pin", "pcap", "metrics"); err != nil {
 			return cfg, err
 		}
 		if cfg.Bed.Mode, err = millrace.ParseMode(m.port.mode.value); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/metrics"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/network"
 	"github.com/millrace-tcp/millrace/congestion/catalog"
+	"github.com/millrace-tcp/millrace/internal/pin"
 )
 
 // nic is the flags of every command that opens a NIC.
@@ -32,6 +33,7 @@ type nic struct {
 	poll    bool
 	setting choice
 	spin    spin
+	pin     processors
 	pcap    string
 	trace   string
 	metrics string
@@ -64,6 +66,7 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 	f.BoolVar(&n.poll, "busy-poll", false, "have the workers drive the receive processing of the device, with its interrupts put off")
 	f.Var(&n.setting, "settings", "of the interface: auto|keep; auto changes those that help, which is said, until the end")
 	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers and 50us for readers, as measured best)")
+	f.Var(&n.pin, "pin", "processors to keep the workers on, one a queue: auto, or a list such as 0-3,8; for processors that nobody else needs (default: where the scheduler puts them)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
 	f.StringVar(&n.trace, "trace", "", "record what happens to the windows of connections into `DIR`: tables, qlog, events for sim replay, and a page with plots")
 	f.StringVar(&n.metrics, "metrics", "", "serve Prometheus metrics (/metrics) and pprof (/debug/pprof/) on `ADDR` of the kernel's network")
@@ -87,10 +90,10 @@ func (n *nic) config() (network.Config, error) {
 	cfg := network.Config{
 		NIC: n.name, Congestion: n.cc, ECN: n.ecn.value, Mode: n.mode.value, Queues: n.queues,
 		BusyPoll: n.poll, KeepSettings: n.setting.value == "keep",
-		Spin: n.spin.d, PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
+		Spin: n.spin.d, Pin: string(n.pin), PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
 	}
 	if n.stack.value == "kernel" {
-		for _, f := range []string{"nic", "ecn", "mode", "queues", "busy-poll", "settings", "spin", "pcap", "trace"} {
+		for _, f := range []string{"nic", "ecn", "mode", "queues", "busy-poll", "settings", "spin", "pin", "pcap", "trace"} {
 			if n.cmd.Flags().Changed(f) {
 				return cfg, usagef("--%s means nothing with --stack kernel", f)
 			}
@@ -268,6 +271,26 @@ func (s *spin) Set(v string) error {
 	if d == 0 {
 		s.d = -1 // 0 is the default, see network.Config
 	}
+	return nil
+}
+
+// processors is a flag that takes a list of processors, or "auto".
+type processors string
+
+// String returns the list.
+func (p *processors) String() string { return string(*p) }
+
+// Type is the placeholder in the help.
+func (p *processors) Type() string { return "CPUS" }
+
+// Set takes a list.
+func (p *processors) Set(s string) error {
+	if s != pin.Auto {
+		if _, err := pin.ParseList(s); err != nil {
+			return fmt.Errorf("must be auto or a list such as 0-3,8")
+		}
+	}
+	*p = processors(s)
 	return nil
 }
 

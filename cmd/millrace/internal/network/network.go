@@ -41,6 +41,7 @@ type Config struct {
 	BusyPoll     bool          // the workers drive the device's receive processing
 	KeepSettings bool          // of the interface
 	Spin         time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
+	Pin          string        // processors of the workers: a list, or "auto"; "": any
 	PCAP         string        // file to write what crosses the port to; "": none
 	Trace        string        // directory to record what happens to windows into; "": none
 	Log          *slog.Logger  // nil: slog.Default
