@@ -1,8 +1,7 @@
 package millrace
 
 import (
-	"golang.org/x/sys/unix"
-
+	"github.com/millrace-tcp/millrace/internal/pin"
 	"github.com/millrace-tcp/millrace/loader"
 )
 
@@ -12,7 +11,9 @@ func (n *NIC) tune(cfg Config) {
 	if cfg.KeepSettings {
 		return
 	}
-	want := loader.SteerSettings(n.probe, n.prog.Mode(), processors())
+	// Where they cannot be asked for there are none to steer to.
+	processors, _ := pin.Allowed()
+	want := loader.SteerSettings(n.probe, n.prog.Mode(), processors)
 	if cfg.BusyPoll {
 		want = append(want, loader.PollSettings()...)
 	}
@@ -24,18 +25,4 @@ func (n *NIC) tune(cfg Config) {
 	for _, c := range n.tuning.Changes() {
 		n.info.Notes = append(n.info.Notes, "until it is closed: "+c.String())
 	}
-}
-
-// processors is the numbers of those that this thread may run on.
-func processors() (numbers []int) {
-	var set unix.CPUSet
-	if unix.SchedGetaffinity(0, &set) != nil {
-		return nil
-	}
-	for p := range len(set) * 64 {
-		if set.IsSet(p) {
-			numbers = append(numbers, p)
-		}
-	}
-	return numbers
 }
