@@ -68,8 +68,12 @@ func TestReceiveFromKernelUDP(t *testing.T) {
 			for end := time.Now().Add(patience); want < sent; {
 				n := p.Recv(batch[:])
 				for _, f := range batch[:n] {
-					if got := len(f.Data); got != 14+20+8+size(want) {
-						t.Fatalf("frame %d has %d octets, want %d", want, got, 42+size(want))
+					length := 14 + 20 + 8 + size(want)
+					if lab.OnNICs() {
+						length = max(length, 60) // what is shorter is padded on a wire
+					}
+					if got := len(f.Data); got != length {
+						t.Fatalf("frame %d has %d octets, want %d", want, got, length)
 					}
 					if got := binary.BigEndian.Uint64(f.Data[42:]); got != want {
 						t.Fatalf("got frame %d, want %d", got, want)
@@ -315,7 +319,7 @@ func TestNoWakeupIsLost(t *testing.T) {
 		send := udpTo(t, b)
 		packets := 20000
 		if lab.OnNICs() {
-			packets /= 10 // each turn takes a while, which is what this is about
+			packets /= 40 // each turn takes a while, which is what this is about
 		}
 		came := make(chan int, packets)
 		stopped := make(chan error, 1)

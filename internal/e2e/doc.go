@@ -13,4 +13,9 @@
 // MILLRACE_E2E_FLAGS is flags for every run of the program, such as "-v" or "--mode generic".
 // With "--stack kernel" among them the tests run against the kernel's TCP: what fails then
 // is a fault of the test or of the machine, and not of the stack.
+//
+// MILLRACE_TEST_NICS names two interfaces that a cable joins, "eth0 eth1": tests that need no
+// more than one link run on them instead of a veth pair. MILLRACE_E2E_PROGRAM is the program,
+// where it is not to be built. "make zc-lab" sets both in a virtual machine, and has the stack
+// take zero-copy or nothing.
 package e2e
