@@ -14,9 +14,23 @@ import (
 // and Checksum give numbers that mean something on the wire.
 type Partial uint64
 
+// wideMin is the fewest octets that are worth the vectors: below, setting them up and folding
+// them takes longer than to add words.
+const wideMin = 128
+
 // Sum adds the octets of b to initial. An odd last octet counts as if a zero followed it,
 // so that what comes after an odd number of octets is joined by Combine, not by initial.
 func Sum(b []byte, initial Partial) Partial {
+	if wide && len(b) >= wideMin {
+		n := len(b) &^ 31
+		initial = initial.Add(Partial(sumAVX2(b[:n])))
+		b = b[n:]
+	}
+	return sumWords(b, initial)
+}
+
+// sumWords is Sum by words of 64 bits: what there is on every processor.
+func sumWords(b []byte, initial Partial) Partial {
 	s := uint64(initial)
 	var c uint64
 	for len(b) >= 128 {
@@ -85,23 +99,34 @@ func tail(b []byte) uint64 {
 	return v
 }
 
+// CopySum copies src to dst and returns the sum of what it copied, which is the shorter of
+// the two, as copy does. The two do not overlap.
+func CopySum(dst, src []byte) Partial {
+	src = src[:min(len(dst), len(src))]
+	if !wide || len(src) < wideMin {
+		return copySumWords(dst, src)
+	}
+	n := len(src) &^ 31
+	p := Partial(copySumAVX2(dst[:n], src[:n]))
+	copy(dst[n:], src[n:])
+	return sumWords(src[n:], p)
+}
+
 // copySumChunk is an even number of octets that stay in the level-one cache between the
 // copy and the sum of them.
 const copySumChunk = 4096
 
-// CopySum copies src to dst and returns the sum of what it copied, which is the shorter of
-// the two, as copy does. The two do not overlap.
-//
-// Memory is passed over once: each chunk is summed while it is in the cache. A loop that
-// loads each word once for both took 68 ns for 1460 octets where this takes 70, but 37
-// where this takes 26 for 536, because copy moves wider words than Go can.
-func CopySum(dst, src []byte) Partial {
+// copySumWords is CopySum without vectors. Memory is passed over once: each chunk is summed
+// while it is in the cache. A loop that loads each word once for both took 68 ns for 1460
+// octets where this takes 70, but 37 where this takes 26 for 536, because copy moves wider words
+// than Go can.
+func copySumWords(dst, src []byte) Partial {
 	n := copy(dst, src[:min(len(src), copySumChunk)])
-	p := Sum(dst[:n], 0)
+	p := sumWords(dst[:n], 0)
 	for n == copySumChunk {
 		dst, src = dst[n:], src[n:]
 		n = copy(dst, src[:min(len(src), copySumChunk)])
-		p = Sum(dst[:n], p)
+		p = sumWords(dst[:n], p)
 	}
 	return p
 }

@@ -112,7 +112,7 @@ func parseIPv4(b []byte, rest [][]byte, p *Packet) error {
 	if total > len(b)+lenOf(rest) {
 		return ErrIPTruncated
 	}
-	if Sum(b[:hlen], 0).foldLE() != 0xffff {
+	if sumWords(b[:hlen], 0).foldLE() != 0xffff {
 		return ErrIPChecksum
 	}
 	const moreFragmentsAndOffset = 0x3fff
