@@ -190,7 +190,7 @@ func (e *Engine) output(now mono.Time, c *Conn) bool {
 		}
 		w.ipID++
 		w.header.PutTOS(f.Data, n, w.ipID, c.tcp.OutputECN())
-		used := e.seal(w, frames, header+n)
+		used := e.seal(c, frames, header+n)
 		e.stats.TXFrames++
 		t.next += used
 		t.left -= used
@@ -209,16 +209,15 @@ func (e *Engine) framesOf(w *way) int {
 	return 1
 }
 
-// seal cuts frames to a packet of size octets, completes its checksum or leaves that to the
-// port, and returns how many frames it takes.
-func (e *Engine) seal(w *way, frames []dataplane.Frame, size int) (used int) {
-	f := &frames[0]
+// seal cuts frames to the packet of size octets that c has written, completes its checksum or
+// leaves that to the port, and returns how many frames it takes.
+func (e *Engine) seal(c *Conn, frames []dataplane.Frame, size int) (used int) {
+	w, f := &c.way, &frames[0]
 	first, left := min(size, len(f.Data)), size-min(size, len(f.Data))
 	f.Data = f.Data[:first]
 	for used = 1; left > 0; used++ {
 		n := min(left, len(frames[used].Data))
 		frames[used].Data = frames[used].Data[:n]
-		e.tx.rest[used-1] = frames[used].Data
 		frames[used-1].More = true
 		left -= n
 	}
@@ -227,7 +226,8 @@ func (e *Engine) seal(w *way, frames []dataplane.Frame, size int) (used int) {
 		f.ChecksumAt = uint16(w.header.Len())
 		return used
 	}
-	w.header.FinishPieces(f.Data, e.tx.rest[:used-1])
+	tcpHeader, sum := c.tcp.OutputSum()
+	w.header.FinishSum(f.Data, size-first, tcpHeader, sum)
 	return used
 }
 

@@ -153,6 +153,7 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 	e.cfg.Pool.SetMax(max(0, e.cfg.MemoryMax))
 	e.challenges = tcp.NewChallengeLimit(key.sum([5]uint64{purposeChallenge}))
 	e.sources.init(e.cfg.HalfOpenPerSource)
+	e.core.Sums = !e.info.TXChecksum
 	e.scratch.send.Init(e.cfg.Pool, 0)
 	e.scratch.recv.Init(e.cfg.Pool, 0)
 	e.listeners = make(map[listenKey]*Listener)

@@ -73,6 +73,7 @@ func (q *Send) overtake() {
 	// bytes stay as they are; so it goes to the garbage collector in the end.
 	copy(fresh[:end%ChunkSize], q.row.at(end)[:])
 	q.row.replace(end, fresh)
+	q.moved.Store(true)
 	q.reserved = false
 	pool.moved.Add(1)
 }

@@ -17,6 +17,10 @@ type Send struct {
 	reserved bool   // a Reservation is filling the last chunk
 	serial   uint32 // of the last Reservation
 
+	seen   *chunk      // that View returned last; the worker's
+	seenNo uint32      // its chunk number, modulo 2^32: older ones are released long since
+	moved  atomic.Bool // a chunk has taken another's place since seen was looked up
+
 	una   atomic.Uint64 // bytes before it are acknowledged
 	end   atomic.Uint64 // bytes before it are written
 	limit atomic.Int64
@@ -77,17 +81,41 @@ func (q *Send) Write(p []byte) int {
 	return written
 }
 
+// View returns the bytes from offset off on, up to the end of their chunk; none when all before off
+// is all that was written. They are valid until Release passes them. For the worker only. off is
+// not before Start.
+func (q *Send) View(off uint64) []byte {
+	end := q.end.Load()
+	if off >= end {
+		return nil
+	}
+	in := off % ChunkSize
+	return q.chunkOf(off)[in:min(ChunkSize, in+(end-off))]
+}
+
+// chunkOf returns the chunk of offset off, which was written. Five full segments lie in one, so
+// that the row is asked for every fifth.
+func (q *Send) chunkOf(off uint64) *chunk {
+	no := uint32(off / ChunkSize)
+	// Who has seen the end of bytes sees that their chunk has taken another's place.
+	if q.seen == nil || q.seenNo != no || q.moved.Load() {
+		q.mu.Lock()
+		q.moved.Store(false)
+		q.seen, q.seenNo = q.row.at(off), no
+		q.mu.Unlock()
+	}
+	return q.seen
+}
+
 // ReadAt copies the bytes from offset off on into dst and returns how many there were.
 // For the worker only. off is not before Start.
 func (q *Send) ReadAt(dst []byte, off uint64) int {
-	end := q.end.Load()
 	n := 0
-	for n < len(dst) && off < end {
-		q.mu.Lock()
-		c := q.row.at(off)
-		q.mu.Unlock()
-		in := off % ChunkSize
-		m := copy(dst[n:], c[in:min(ChunkSize, in+(end-off))])
+	for n < len(dst) {
+		m := copy(dst[n:], q.View(off))
+		if m == 0 {
+			break
+		}
 		n += m
 		off += uint64(m)
 	}
@@ -101,6 +129,9 @@ func (q *Send) Release(off uint64) {
 	end := q.end.Load()
 	off = min(off, end)
 	q.una.Store(off)
+	if off == end || int32(uint32(off/ChunkSize)-q.seenNo) > 0 {
+		q.seen = nil
+	}
 	if off == end && !q.inUse() {
 		q.row.dropAll()
 		return
@@ -114,6 +145,7 @@ func (q *Send) Shut() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.shut = true
+	q.seen = nil
 	q.una.Store(q.end.Load())
 	if q.inUse() {
 		q.row.abandon()

@@ -81,9 +81,9 @@ type sendSpace struct {
 	WL1, WL2 seq.Num
 	wndMax   int    // the largest SND.WND seen
 	shift    uint8  // scale of the windows that the peer offers
+	fin      bool   // FIN was sent: it is the octet before NXT
 	off      uint64 // stream offset of UNA
 	mss      int    // largest segment without options: what the peer takes and the path carries
-	fin      bool   // FIN was sent: it is the octet before NXT
 	sentAt   mono.Time
 }
 
@@ -117,12 +117,12 @@ type owed struct {
 	rst      bool
 	rstBare  bool // without ACK: the connection goes on
 	rstSEQ   seq.Num
-	syn      bool // SYN, or SYN and ACK
-	fin      bool // the application has closed its side
-	ack      bool // one ACK, of the present state
-	soon     bool // likewise, but an answer may carry it: see HoldACK
-	held     bool // that was put off
-	dups     int  // duplicate ACKs, one for each segment out of order
+	syn      bool  // SYN, or SYN and ACK
+	fin      bool  // the application has closed its side
+	ack      bool  // one ACK, of the present state
+	soon     bool  // likewise, but an answer may carry it: see HoldACK
+	held     bool  // that was put off
+	dups     int32 // duplicate ACKs, one for each segment out of order
 	early    ackPoints
 	probe    bool // a segment that makes the peer answer: window probe or keepalive
 	tailNew  bool // one new segment beyond the window: a tail loss probe

@@ -67,14 +67,40 @@ func (c *Conn) roomOf(b []byte) int {
 
 // readOut copies n octets of the send queue, from off on, into b and the further pieces.
 func (c *Conn) readOut(b []byte, n int, off uint64) int {
-	done := c.p.Send.ReadAt(b[:min(n, len(b))], off)
+	done := c.copyOut(b[:min(n, len(b))], off, 0)
 	for _, p := range c.p.Scratch.rest {
 		if done == n {
 			break
 		}
-		done += c.p.Send.ReadAt(p[:min(n-done, len(p))], off+uint64(done))
+		done += c.copyOut(p[:min(n-done, len(p))], off+uint64(done), done)
 	}
 	return done
+}
+
+// copyOut fills b, before which done octets of the segment's payload lie, from off on. They are
+// passed over once for both, the copy and the sum.
+func (c *Conn) copyOut(b []byte, off uint64, done int) int {
+	x := c.p.Scratch
+	if !x.Sums {
+		return c.p.Send.ReadAt(b, off)
+	}
+	n := 0
+	for n < len(b) {
+		from := c.p.Send.View(off + uint64(n))
+		if len(from) == 0 {
+			break
+		}
+		from = from[:min(len(from), len(b)-n)]
+		x.sum = wire.Combine(x.sum, done+n, wire.CopySum(b[n:], from))
+		n += len(from)
+	}
+	return n
+}
+
+// OutputSum returns how long the header of the segment is that Output wrote last, and the sum of
+// its payload, if Scratch.Sums says that there is one.
+func (c *Conn) OutputSum() (header int, payload wire.Partial) {
+	return c.p.Scratch.header, c.p.Scratch.sum
 }
 
 // putRST is an abort, <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, or the answer to an ACK that
@@ -193,7 +219,9 @@ func (c *Conn) putTimestamps(now mono.Time, o *wire.Options) {
 func (c *Conn) put(b []byte, seg *wire.Segment) int {
 	c.count.segsOut++
 	c.p.Stats.OutSegs++
-	return wire.PutTCP(b, seg)
+	x := c.p.Scratch
+	x.header, x.sum = wire.PutTCP(b, seg), 0
+	return x.header
 }
 
 // advertise returns the window field of a segment that acknowledges at. The right edge moves

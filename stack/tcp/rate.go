@@ -15,15 +15,6 @@ type rateSampler struct {
 	round       uint64
 }
 
-// Scratch is what the handling of one ACK needs until it is done. The connections of a worker
-// share one.
-type Scratch struct {
-	// newest is the segment sent last of those that the ACK delivers. It may have left the
-	// scoreboard, whose ring keeps it until more is sent.
-	newest *sent
-	rest   [][]byte // of OutputPieces, while it runs
-}
-
 // onSend stamps a segment that is sent while flight octets are on their way.
 func (r *rateSampler) onSend(s *sent, now mono.Time, f *congestion.Flow, flight int) {
 	if flight == 0 {

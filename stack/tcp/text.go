@@ -213,7 +213,7 @@ const dupsMax = 64
 // ackPoints are values of RCV.NXT that are to be acknowledged one by one.
 type ackPoints struct {
 	at [ackPointsMax]seq.Num
-	n  int
+	n  int32
 }
 
 // ackPointsMax: a batch of 64 frames owes at most 32 ACKs, one for every second. More fold

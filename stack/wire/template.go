@@ -124,33 +124,25 @@ func (t *Template) Pseudo(tcpLen int) Partial {
 
 // Finish writes the TCP checksum into the frame b, as it will be sent: the headers of Put,
 // then the segment. A frame that is too short to hold a TCP header is left alone.
-func (t *Template) Finish(b []byte) { t.FinishPieces(b, nil) }
-
-// FinishPieces is Finish for a frame that goes on in rest.
-func (t *Template) FinishPieces(b []byte, rest [][]byte) {
+func (t *Template) Finish(b []byte) {
 	if len(b) < int(t.n)+tcpHeaderMin {
 		return
 	}
 	tcp := b[t.n:]
 	tcp[16], tcp[17] = 0, 0
-	n := len(tcp)
-	s := Sum(tcp, t.Pseudo(n+lenOf(rest)))
-	for _, p := range rest {
-		s = Combine(s, n, Sum(p, 0))
-		n += len(p)
-	}
-	s.putChecksum(tcp[16:18])
+	Sum(tcp, t.Pseudo(len(tcp))).putChecksum(tcp[16:18])
 }
 
 // FinishSum is Finish for a caller who has the sum of the payload already, say from
-// CopySum. The TCP header is tcpHeaderLen octets long.
-func (t *Template) FinishSum(b []byte, tcpHeaderLen int, payload Partial) {
+// CopySum. The TCP header is tcpHeaderLen octets long. The frame goes on for more octets
+// elsewhere, which payload covers too.
+func (t *Template) FinishSum(b []byte, more, tcpHeaderLen int, payload Partial) {
 	if tcpHeaderLen < tcpHeaderMin || len(b) < int(t.n)+tcpHeaderLen {
 		return
 	}
 	tcp := b[t.n:]
 	tcp[16], tcp[17] = 0, 0
-	Sum(tcp[:tcpHeaderLen], t.Pseudo(len(tcp)).Add(payload)).putChecksum(tcp[16:18])
+	sumWords(tcp[:tcpHeaderLen], t.Pseudo(len(tcp)+more).Add(payload)).putChecksum(tcp[16:18])
 }
 
 // FinishPartial writes a partial checksum, the pseudo-header alone, for a link that

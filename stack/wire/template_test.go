@@ -73,7 +73,7 @@ func TestFinishSumIsFinish(t *testing.T) {
 			hlen := wire.HeaderLen(&s.Opt)
 			sum := wire.CopySum(got[tm.Len()+hlen:], s.Payload)
 			got[tm.Len()+16] ^= 0xff
-			tm.FinishSum(got, hlen, sum)
+			tm.FinishSum(got, 0, hlen, sum)
 			if !bytes.Equal(got, want) {
 				t.Errorf("%s, %d octets: FinishSum and Finish disagree", v.name, n)
 			}
@@ -109,8 +109,8 @@ func TestTemplateLimits(t *testing.T) {
 		}
 		short := make([]byte, tm.Len()+19)
 		tm.Finish(short)
-		tm.FinishSum(short, 20, 0)
-		tm.FinishSum(short, -1, 0)
+		tm.FinishSum(short, 0, 20, 0)
+		tm.FinishSum(short, 0, -1, 0)
 		tm.FinishPartial(short, 0)
 		if !bytes.Equal(short, make([]byte, len(short))) {
 			t.Errorf("%s: a frame without a TCP header was changed", v.name)

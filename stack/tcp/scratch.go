@@ -1,0 +1,17 @@
+package tcp
+
+import "github.com/millrace-tcp/millrace/stack/wire"
+
+// Scratch is what one call of a connection needs until it is done, and what Output leaves for
+// OutputSum. The connections of a worker share one.
+type Scratch struct {
+	// Sums has Output sum the payload while it copies it. It is set before the first connection.
+	Sums bool
+
+	// newest is the segment sent last of those that the ACK delivers. It may have left the
+	// scoreboard, whose ring keeps it until more is sent.
+	newest *sent
+	rest   [][]byte     // of OutputPieces, while it runs
+	header int          // octets of the header that Output wrote last
+	sum    wire.Partial // of the payload behind it
+}
