@@ -31,7 +31,8 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 		return true
 	}
 	a := &c.ack
-	*a = congestion.Ack{Now: now, PriorFlight: c.pipe(), CwndLimited: c.rec.cwndLimited}
+	flight := c.pipe()
+	*a = congestion.Ack{Now: now, PriorFlight: flight, CwndLimited: c.cwndLimited(flight)}
 	duplicate := c.isDuplicate(seg)
 	c.rec.original = 0
 	c.p.Scratch.newest = nil

@@ -84,13 +84,14 @@ func (c *Conn) sampleReceiveRTT(now mono.Time, seg *wire.Segment) {
 }
 
 // tuneSend is called when data was acknowledged: the send buffer holds two windows, one on
-// its way and one that is written meanwhile.
+// its way and one that is written meanwhile. What counts is how much was on its way: a window
+// that is not used needs no buffer, which would only be more memory to go through.
 func (c *Conn) tuneSend() {
 	limit := c.p.Send.Limit()
 	if c.p.SendMax <= limit || !c.p.Send.MayGrow() {
 		return
 	}
-	if want := 2 * c.cwnd(); want > limit {
+	if want := 2 * min(c.cwnd(), c.ack.PriorFlight); want > limit {
 		c.p.Send.SetLimit(min(want, c.p.SendMax))
 	}
 }

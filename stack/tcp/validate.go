@@ -26,26 +26,31 @@ const (
 // validation knows how much of the window was used of late: pipeACK of RFC 7661, the most that
 // was acknowledged in a round trip over the last sampling periods.
 type validation struct {
-	round     int // octets acknowledged in this round trip
-	now, last int // the most in a round trip of this sampling period, and of the one before
-	periodAt  mono.Time
-	since     mono.Time // when the window ceased to be validated; 0: it is
+	round     int32 // octets acknowledged in this round trip
+	now, last int32 // the most in a round trip of this sampling period, and of the one before
+	// most and before are the most that was in flight at an ACK of this round trip, and of the one
+	// before it.
+	most, before int32
+	periodAt     mono.Time
+	since        mono.Time // when the window ceased to be validated; 0: it is
 }
 
 // nonValidatedMax is the Non-Validated Period of RFC 7661, section 4.
 const nonValidatedMax = 5 * time.Minute
 
 // pipeACK is "the volume of data acknowledged in an RTT, at most".
-func (v *validation) pipeACK() int { return max(v.round, v.now, v.last) }
+func (v *validation) pipeACK() int { return int(max(v.round, v.now, v.last)) }
 
 // validate takes an ACK. https://www.rfc-editor.org/rfc/rfc7661.html#section-4.2
 func (c *Conn) validate(now mono.Time) {
 	v := &c.valid
-	v.round += c.ack.CumAcked
+	v.round += int32(c.ack.CumAcked)
 	if c.ack.RoundStart {
 		v.now = max(v.now, v.round)
 		v.round = 0
+		v.before, v.most = v.most, 0
 	}
+	v.most = max(v.most, int32(c.ack.PriorFlight))
 	if now.Sub(v.periodAt) >= max(3*c.rtt.srtt, time.Second) {
 		v.now, v.last, v.periodAt = 0, v.now, now
 	}
@@ -55,6 +60,14 @@ func (c *Conn) validate(now mono.Time) {
 	case v.since == 0:
 		v.since = now
 	}
+}
+
+// cwndLimited says whether the congestion window was what held data back, of late, when flight
+// octets are on their way. It was not where more than half of it stays empty: then it is the link
+// that holds the sender back, which waits for frames and has not asked. Linux's
+// tcp_is_cwnd_limited draws the line there, too.
+func (c *Conn) cwndLimited(flight int) bool {
+	return c.rec.cwndLimited && 2*max(flight, int(c.valid.most), int(c.valid.before)) >= c.cwnd()
 }
 
 // agePolicy is asked before new data is sent: is the window too old to be used whole?
