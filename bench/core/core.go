@@ -53,6 +53,7 @@ func Open(mtu int) (*Pair, error) {
 	pool := new(queue.Pool)
 	var cfg engine.Config
 	cfg.TCP.Congestion = congestion
+	cfg.TCP.AckFold = engine.AckFoldGRO // as a Stack has it
 	cfg.Pool = pool
 	cfg.Addrs = engine.NewAddrSet(addrA)
 	p.a = engine.New(cfg, p.ports[0], WayTo{addrA, mtu})

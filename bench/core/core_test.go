@@ -37,3 +37,21 @@ func TestRun(t *testing.T) {
 		t.Error("connections without a stack are measured")
 	}
 }
+
+// BenchmarkSegment is what Run reports as a segment, as the tool of benchmarks counts it.
+func BenchmarkSegment(b *testing.B) {
+	p, err := core.Open(1500)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	w := bench.Workload{Kind: bench.Bulk, Way: bench.Upload, Time: 20 * time.Millisecond}
+	b.ReportAllocs()
+	for n := 0; n < b.N; {
+		r, err := p.Run(b.Context(), w)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n += int(r.Count)
+	}
+}
