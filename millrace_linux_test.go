@@ -90,8 +90,14 @@ func echo(t testing.TB, l net.Listener) {
 // wantEcho sends octets through an echo and compares what comes back.
 func wantEcho(t testing.TB, c net.Conn, octets int) {
 	t.Helper()
+	wantEchoWithin(t, c, octets, 8*time.Second)
+}
+
+// wantEchoWithin is wantEcho that takes at most d.
+func wantEchoWithin(t testing.TB, c net.Conn, octets int, d time.Duration) {
+	t.Helper()
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(8 * time.Second))
+	c.SetDeadline(time.Now().Add(d))
 	sent, got := sha256.New(), sha256.New()
 	done := make(chan error, 1)
 	go func() {
