@@ -55,7 +55,7 @@ ZCNICS  ?= virtio virtio-mq virtio-nozc igb
 ZCTOOLS = curl iperf3 wrk ping ethtool ip cat
 
 .PHONY: zc-lab
-zc-lab: build ## run root tests with zero-copy on emulated NICs whose drivers have it (QEMU, 12 minutes)
+zc-lab: build ## run root tests with zero-copy on emulated NICs whose drivers have it (QEMU, 10 to 20 minutes)
 	@.ci/install test
 	CGO_ENABLED=0 $(GO) test -c -o bin/xsk.test ./dataplane/xsk
 	CGO_ENABLED=0 $(GO) test -c -o bin/e2e.test ./internal/e2e
@@ -63,7 +63,7 @@ zc-lab: build ## run root tests with zero-copy on emulated NICs whose drivers ha
 	for tool in $(ZCTOOLS); do files="$$files -f $$(PATH=$$PATH:/usr/sbin:/sbin command -v $$tool)"; done; \
 	failed=; for nic in $(ZCNICS); do \
 		echo "== $$nic"; \
-		ZC_LAB_LIMIT=$${ZC_LAB_LIMIT:-600} .ci/zc-lab $$files $$nic .ci/zc-tests $$nic || failed="$$failed $$nic"; \
+		ZC_LAB_LIMIT=$${ZC_LAB_LIMIT:-900} .ci/zc-lab $$files $$nic .ci/zc-tests $$nic || failed="$$failed $$nic"; \
 	done; \
 	echo "zc-lab: failed:$${failed:- nothing}"; [ -z "$$failed" ]
 
