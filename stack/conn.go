@@ -39,8 +39,6 @@ var (
 
 func (s *Stack) newConn(w *worker) *Conn {
 	c := &Conn{s: s, sock: socket.Stream{KeepError: true}}
-	c.rd.init()
-	c.wr.init()
 	c.settle(w)
 	c.linger.Store(-1)
 	return c

@@ -11,20 +11,18 @@ import (
 
 // gate is where one direction of a connection waits: at most one goroutine, which holds mu.
 // Who waits says so, looks again, and waits; who changes something looks whether somebody
-// waits. Neither allocates.
+// waits. Neither allocates, but the first to wait.
 type gate struct {
-	mu      sync.Mutex // held by who reads, or writes: one at a time
-	ch      chan struct{}
+	mu      sync.Mutex    // held by who reads, or writes: one at a time
+	ch      chan struct{} // nil until somebody waits: idle connections have no need of it
 	waiting atomic.Bool
 	polling atomic.Bool // waits for the port, as the leader of its worker
 	port    dataplane.SharedPort
 
 	deadline atomic.Int64 // mono.Time; 0 is none
 	timerMu  sync.Mutex
-	timer    *time.Timer
+	timer    *time.Timer // nil while there is no deadline
 }
-
-func (g *gate) init() { g.ch = make(chan struct{}, 1) }
 
 // awaited says whether somebody waits.
 func (g *gate) awaited() bool { return g.waiting.Load() || g.polling.Load() }
@@ -45,6 +43,9 @@ func (g *gate) open() {
 
 // wait returns when the gate was opened after ready was false. It may return early.
 func (g *gate) wait(ready func() bool) {
+	if g.ch == nil {
+		g.ch = make(chan struct{}, 1) // for who sees that somebody waits
+	}
 	g.waiting.Store(true)
 	if !ready() {
 		<-g.ch
@@ -68,6 +69,7 @@ func (g *gate) setDeadline(t time.Time) {
 	}
 	if t.IsZero() {
 		g.deadline.Store(0)
+		g.timer = nil
 		return
 	}
 	d := time.Until(t)

@@ -64,7 +64,8 @@ func parseStat(b []byte) (m Machine, err error) {
 type Process struct {
 	User   time.Duration `json:"user"`
 	System time.Duration `json:"system"` // soft interrupts that came meanwhile are not in it
-	// Resident is the octets of memory that it has, Live those in reachable objects and in
+	// Resident is the octets of memory that it has besides files that are mapped, as its program
+	// is, Live those in reachable objects and in
 	// stacks of goroutines. They are read when they are asked for, else 0.
 	Resident int64 `json:"resident,omitempty"`
 	Live     int64 `json:"live,omitempty"`

@@ -47,19 +47,16 @@ func times() (p Process, err error) {
 	return p, nil
 }
 
-// resident reads the resident set, see proc_pid_statm(5).
+// resident reads the resident set without the pages of files, see proc_pid_statm(5): which of its
+// own program a process has touched is no memory of what it holds.
 func resident() (int64, error) {
 	b, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0, fmt.Errorf("usage: read own memory: %w", err)
 	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("usage: read own memory: %q has no second number", b)
+	var pages, shared int64
+	if _, err := fmt.Sscanf(string(b), "%d %d %d", new(int64), &pages, &shared); err != nil {
+		return 0, fmt.Errorf("usage: read own memory: %q: %w", b, err)
 	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("usage: read own memory: %w", err)
-	}
-	return pages * int64(os.Getpagesize()), nil
+	return (pages - shared) * int64(os.Getpagesize()), nil
 }

@@ -8,13 +8,14 @@ import (
 )
 
 // TestSizes shows where the octets of a connection go, and keeps them below what the limits
-// reckon with. The runtime rounds a Conn up to the next of its classes, 2304 or 2688.
+// reckon with. The runtime puts a word before a Conn, since it is large and has pointers, and
+// rounds both up to the next of its classes, 2304 or 2688: one field too many costs 384 octets.
 func TestSizes(t *testing.T) {
 	for _, s := range []struct {
 		of   reflect.Type
 		most uintptr
 	}{
-		{reflect.TypeFor[Conn](), 2304},
+		{reflect.TypeFor[Conn](), 2304 - 8},
 		{reflect.TypeFor[half](), 128},
 		{reflect.TypeFor[resting](), 112},
 		{reflect.TypeFor[tcp.Request](), 48},

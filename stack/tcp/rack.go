@@ -12,16 +12,16 @@ import (
 // delivered. https://www.rfc-editor.org/rfc/rfc8985.html#section-5
 type rack struct {
 	xmitAt mono.Time // when the latest-sent of the delivered segments was sent (RACK.xmit_ts)
-	endSEQ seq.Num   // and where it ended (RACK.end_seq)
 	rtt    time.Duration
+	endSEQ seq.Num // where that segment ended (RACK.end_seq)
 	fack   seq.Num // the highest octet delivered
 	prior  seq.Num // what fack was before the present ACK
 
+	round      seq.Num
+	inRound    bool // a DSACK was counted; the next counts when round is acknowledged
 	reordering bool
 	mult       int // how many quarters of the minimum RTT the reordering window is
 	persist    int // recoveries until mult is taken back
-	round      seq.Num
-	inRound    bool // a DSACK was counted; the next counts when round is acknowledged
 }
 
 // reoPersist is how many recoveries a widened reordering window lasts (RFC 8985, section 6.2,

@@ -9,13 +9,13 @@ import (
 // undo is what is remembered of an episode in case it proves spurious: what the window was,
 // and what was sent again.
 type undo struct {
-	active   bool
-	marker   seq.Num // SND.UNA when the episode began
 	cwnd     int
 	ssthresh int
-	stamp    uint32 // timestamp of the first retransmission
+	resent   int     // retransmissions that no DSACK has reported as needless
+	marker   seq.Num // SND.UNA when the episode began
+	stamp    uint32  // timestamp of the first retransmission
+	active   bool
 	stamped  bool
-	resent   int  // retransmissions that no DSACK has reported as needless
 	timeout  bool // the episode is of a time-out
 }
 
