@@ -41,6 +41,9 @@ func (c *Conn) SetRecorder(r congestion.Recorder) {
 	if r != nil || c.plug != nil {
 		c.plugged().recorder = r
 	}
+	if r != nil && c.plug.record == nil {
+		c.plug.record = new(congestion.Record)
+	}
 }
 
 // looked lets those who look on see an event.
@@ -124,7 +127,7 @@ func (c *Conn) guardShadow() {
 // recordEvent hands an event to the recorder.
 func (c *Conn) recordEvent(now mono.Time, e congestion.Event) {
 	p := c.plug
-	r := &p.record
+	r := p.record
 	*r = congestion.Record{
 		Now: now, Event: e, Flow: &c.flow, Window: c.cwnd(), RTO: c.rtt.timeout(),
 		Recovery: c.rec.mode.public(), Limit: c.rec.limit, Algorithm: c.alg,

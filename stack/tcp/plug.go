@@ -17,7 +17,7 @@ type plug struct {
 	// What they are told, reused.
 	sent   congestion.Sent
 	lost   congestion.Lost
-	record congestion.Record
+	record *congestion.Record // nil: there was no recorder yet
 }
 
 // hooks are the optional interfaces of an algorithm that hear of events.
