@@ -81,6 +81,7 @@ func (handlerAcceptor) Full() bool { return false }
 // Accept has the handler of a new connection made.
 func (a handlerAcceptor) Accept(ec *engine.Conn) {
 	h := &HandlerConn{s: a.s, w: a.w, c: ec}
+	a.w.guess.made = true
 	ec.SetObserver(h)
 	ec.SetPrompt()
 	h.opened(a.open)
@@ -124,11 +125,14 @@ func (h *HandlerConn) ConnEvent(_ *engine.Conn, e engine.Events) {
 func (h *HandlerConn) countTurn() {
 	if !h.answered {
 		h.turns = 0
-		return
+	} else {
+		h.turns++
 	}
 	h.answered = false
-	if h.turns++; h.turns >= leadTurns {
+	if h.turns >= leadTurns {
 		h.w.handled = true
+	} else {
+		h.w.guess.made = true
 	}
 }
 

@@ -55,6 +55,7 @@ type worker struct {
 	mu      sync.Mutex
 	woke    bool          // this step opened a gate
 	handled bool          // a handler that takes turns was called since the worker has slept
+	guess   guess         // likewise, of a connection that is new
 	holding *engine.Conn  // of a handler that has not answered yet: its ACK is held
 	closed  bool          // the engine is
 	alarm   *alarm.Alarm  // wakes the worker in time; nil: not needed so far
@@ -94,13 +95,18 @@ func (w *worker) run() {
 			w.yield()
 			continue
 		}
-		if d := w.spinning(); now.Sub(worked) < d && w.look(worked.Add(d)) {
-			continue
+		if d := w.spinning(); now.Sub(worked) < d {
+			found := w.look(worked.Add(d))
+			w.guess.judge(found)
+			if found {
+				continue
+			}
 		}
 		if w.releaseHeld() {
 			continue
 		}
 		w.handled = false
+		w.guess.end()
 		if w.sleep(now) != nil {
 			break // the port is closed
 		}
@@ -126,7 +132,7 @@ func (w *worker) spins() bool {
 // turns with its peer it stands in for the reader that would lead, and spins as long as one.
 func (w *worker) spinning() time.Duration {
 	switch {
-	case w.handled:
+	case w.handled, w.shared != nil && w.guess.spins():
 		return max(w.spin, w.leadSpin)
 	case w.spins():
 		return w.spin
