@@ -11,9 +11,12 @@ func (n *NIC) tune(cfg Config) {
 	if cfg.KeepSettings {
 		return
 	}
-	// Where they cannot be asked for there are none to steer to.
-	processors, _ := pin.Allowed()
-	want := loader.SteerSettings(n.probe, n.prog.Mode(), processors)
+	var want []loader.Setting
+	if cfg.SteerFlows {
+		// Where they cannot be asked for there are none to steer to.
+		processors, _ := pin.Allowed()
+		want = loader.SteerSettings(n.probe, n.prog.Mode(), processors)
+	}
 	if cfg.BusyPoll {
 		want = append(want, loader.PollSettings()...)
 	}

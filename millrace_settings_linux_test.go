@@ -12,8 +12,8 @@ import (
 	"github.com/millrace-tcp/millrace/internal/testutil"
 )
 
-// While a veth is open in generic mode its flows are steered, and with busy polling interrupts are
-// put off; afterwards the interface is as before. KeepSettings leaves it alone.
+// While a veth is open in generic mode its flows are steered, if that is asked for, and with busy
+// polling interrupts are put off; afterwards the interface is as before. KeepSettings leaves it alone.
 func TestSettingsWhileOpen(t *testing.T) {
 	testutil.Privileged(t)
 	const steering, deferral = "queues/rx-0/rps_cpus", "napi_defer_hard_irqs"
@@ -36,9 +36,10 @@ func TestSettingsWhileOpen(t *testing.T) {
 		cfg            millrace.Config
 		steers, defers bool
 	}{
-		{"generic", millrace.Config{Mode: millrace.ModeGeneric}, several, false},
+		{"generic", millrace.Config{Mode: millrace.ModeGeneric}, false, false},
+		{"steered", millrace.Config{Mode: millrace.ModeGeneric, SteerFlows: true}, several, false},
 		{"busy polling", millrace.Config{Mode: millrace.ModeCopy, BusyPoll: true}, false, true},
-		{"kept", millrace.Config{Mode: millrace.ModeGeneric, BusyPoll: true, KeepSettings: true}, false, false},
+		{"kept", millrace.Config{Mode: millrace.ModeGeneric, BusyPoll: true, KeepSettings: true, SteerFlows: true}, false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Run("open", func(t *testing.T) {

@@ -32,7 +32,7 @@ func TestDoctor(t *testing.T) {
 	if r, err := examine(); err != nil || !r.Usable {
 		t.Errorf("before: %v, %+v", err, r)
 	}
-	cmd := l.A.Command(t.Context(), binary, "serve", "echo", "--nic", l.A.Interface, "--listen", ":7")
+	cmd := l.A.Command(t.Context(), binary, "serve", "echo", "--nic", l.A.Interface, "--listen", ":7", "--settings", "steer")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 		mode:  choice{value: "auto", of: []string{"auto", "zerocopy", "copy", "generic"}},
 		stack: choice{value: "millrace", of: []string{"millrace", "kernel"}},
 
-		setting: choice{value: "auto", of: []string{"auto", "keep"}},
+		setting: choice{value: "auto", of: []string{"auto", "keep", "steer"}},
 	}
 	f := cmd.Flags()
 	f.StringVar(&n.name, "nic", "", "interface `IF`; what millrace does not claim stays with the kernel (default: the one with a default route)")
@@ -64,7 +64,7 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 	f.Var(&n.mode, "mode", "how frames pass: auto|zerocopy|copy|generic; auto takes the best that works and says which")
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
 	f.BoolVar(&n.poll, "busy-poll", false, "have the workers drive the receive processing of the device, with its interrupts put off")
-	f.Var(&n.setting, "settings", "of the interface: auto|keep; auto changes those that help, which is said, until the end")
+	f.Var(&n.setting, "settings", "of the interface: auto|keep|steer; auto changes those that help, which is said, until the end; steer has packets of a veth steered too, for bulk: short connections suffer")
 	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers and 50us for readers, as measured best)")
 	f.Var(&n.pin, "pin", "processors to keep the workers on, one a queue: auto, or a list such as 0-3,8; for processors that nobody else needs (default: where the scheduler puts them)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
@@ -89,7 +89,7 @@ func (n *nic) config() (network.Config, error) {
 	}
 	cfg := network.Config{
 		NIC: n.name, Congestion: n.cc, ECN: n.ecn.value, Mode: n.mode.value, Queues: n.queues,
-		BusyPoll: n.poll, KeepSettings: n.setting.value == "keep",
+		BusyPoll: n.poll, KeepSettings: n.setting.value == "keep", SteerFlows: n.setting.value == "steer",
 		Spin: n.spin.d, Pin: string(n.pin), PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
 	}
 	if n.stack.value == "kernel" {

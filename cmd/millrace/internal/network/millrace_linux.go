@@ -47,7 +47,7 @@ func Open(cfg Config) (Network, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	mc := millrace.Config{Queues: cfg.Queues, Pin: cfg.Pin, BusyPoll: cfg.BusyPoll, KeepSettings: cfg.KeepSettings, Log: cfg.Log}
+	mc := millrace.Config{Queues: cfg.Queues, Pin: cfg.Pin, BusyPoll: cfg.BusyPoll, KeepSettings: cfg.KeepSettings, SteerFlows: cfg.SteerFlows, Log: cfg.Log}
 	mc.Stack.Spin = cfg.Spin
 	if cfg.Mode != "" {
 		mode, err := millrace.ParseMode(cfg.Mode)

@@ -40,6 +40,7 @@ type Config struct {
 	Queues       int           // receive queues to serve; 0: all
 	BusyPoll     bool          // the workers drive the device's receive processing
 	KeepSettings bool          // of the interface
+	SteerFlows   bool          // of a veth, to one processor each
 	Spin         time.Duration // how long an idle worker spins; 0: the stack's default; < 0: not; Forever
 	Pin          string        // processors of the workers: a list, or "auto"; "": any
 	PCAP         string        // file to write what crosses the port to; "": none
