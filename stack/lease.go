@@ -15,7 +15,12 @@ import (
 // though the connection be closed, and the peer may not send others in their place. So a
 // reader that keeps leases slows its own peer down, and nobody else.
 //
-// Where memory is short (see Config.MemoryMax) the bytes are a copy.
+// Once a connection lends, what it receives stays in the frames of the port until it is
+// released, where it fills a quarter of one. Of these a quarter may be out at a time; what comes
+// beyond is copied once, into the receive queue, as it is for a connection that only reads. A
+// frame that is lent outlives the port, whose memory is given back with the last of them.
+//
+// Where memory is short (see Config.MemoryMax) bytes that lie in the queue are lent as a copy.
 type Lease struct {
 	c *engine.Conn
 	l queue.Lease
@@ -32,8 +37,8 @@ func (l *Lease) Release() {
 }
 
 // Lend is Read without a copy: it waits until something has arrived, and lends up to most
-// bytes of it, in one piece. That piece is at most queue.ChunkSize long and may be shorter than
-// what has arrived: what follows is the next lease. io.EOF is the end of the peer's data.
+// bytes of it, in one piece. That piece is at most queue.ChunkSize long, often what one frame
+// has carried, and may be shorter than what has arrived: what follows is the next lease. io.EOF is the end of the peer's data.
 func (c *Conn) Lend(most int) (Lease, error) {
 	l, err := c.lend(most)
 	if err != nil && err != io.EOF {

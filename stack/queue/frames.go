@@ -9,9 +9,9 @@ import (
 // put them, and are copied once, by the reader, or not at all, where they are lent. It belongs
 // to the worker of the port, but for what comes home, which any goroutine sends.
 //
-// What has been looked at for its checksum is copied out of the processor's cache at 40 GB/s: to
-// keep a frame of 1,500 octets costs more than that. So it is done for readers alone who have
-// bytes lent, and want them where they lie.
+// To keep a frame of 1,500 octets costs a little more than to copy it, for its checksum has brought
+// it into the cache: engines alone moved 17.9 Gbit/s to a reader by copies, and 17.5 kept. So it is
+// done for readers alone who have bytes lent, and want them where they lie.
 //
 // A frame that is kept takes from the link what it needs to receive, so there is a bound. When
 // it is reached new bytes are copied as they come, and so are old ones that nobody reads, a

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"sync"
-
-	"github.com/millrace-tcp/millrace/stack"
 )
 
 const (
@@ -50,12 +48,13 @@ func (e *WriteError) Error() string { return "write: " + e.Err.Error() }
 func (e *WriteError) Unwrap() error { return e.Err }
 
 // Copy copies until src ends, which is no error, or until an error, which is a *ReadError
-// or a *WriteError. Moved says how many octets were written. What millrace has received is
-// written from where it lies.
+// or a *WriteError. Moved says how many octets were written.
+//
+// It goes by way of a buffer for connections of millrace too. Their WriteTo, which needs none,
+// is no faster: BenchmarkEcho has 866 MB/s of it beside 920 at an MTU of 1500, and 1570 beside
+// 1640 at 9000. What has just been checked is in the cache, and is cheap to copy; what is lent
+// comes in pieces of a frame, and each costs its part.
 func (b *Buffers) Copy(dst io.Writer, src io.Reader) (moved int64, err error) {
-	if src, ok := src.(*stack.Conn); ok {
-		return drain(dst, src)
-	}
 	small := get(&b.idle, idleBlock)
 	defer b.idle.Put(small)
 	block := small
@@ -89,18 +88,6 @@ func (b *Buffers) Copy(dst io.Writer, src io.Reader) (moved int64, err error) {
 			block = small
 		}
 	}
-}
-
-// drain is Copy without a buffer.
-func drain(dst io.Writer, src *stack.Conn) (moved int64, err error) {
-	moved, err = src.WriteTo(dst)
-	if err == nil {
-		return moved, nil
-	}
-	if op, ok := err.(*net.OpError); ok && op.Op == "read" {
-		return moved, &ReadError{err}
-	}
-	return moved, &WriteError{err}
 }
 
 // CloseWrite ends one direction of a connection. A connection that cannot do that is
