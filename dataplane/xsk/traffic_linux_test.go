@@ -68,11 +68,9 @@ func TestReceiveFromKernelUDP(t *testing.T) {
 			for end := time.Now().Add(patience); want < sent; {
 				n := p.Recv(batch[:])
 				for _, f := range batch[:n] {
-					length := 14 + 20 + 8 + size(want)
-					if lab.OnNICs() {
-						length = max(length, 60) // what is shorter is padded on a wire
-					}
-					if got := len(f.Data); got != length {
+					// What is too short for a wire may come padded from one.
+					got, length := len(f.Data), 14+20+8+size(want)
+					if got != length && (!lab.OnNICs() || got != max(length, 60)) {
 						t.Fatalf("frame %d has %d octets, want %d", want, got, length)
 					}
 					if got := binary.BigEndian.Uint64(f.Data[42:]); got != want {
