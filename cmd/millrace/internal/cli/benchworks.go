@@ -131,8 +131,8 @@ memory is copied.`,
 	return cmd
 }
 
-// compareTime is how long a run of the comparison is: with five rounds of all of it, six
-// minutes.
+// compareTime is how long a run of the comparison is: with five rounds of all of it, with peers,
+// less than ten minutes.
 const compareTime = 300 * time.Millisecond
 
 func (a *app) benchCompare() *cobra.Command {
