@@ -39,13 +39,13 @@ func (c *Client) Run(ctx context.Context, address string, w Workload) (Result, e
 		return r, fmt.Errorf("bench: a stock client runs %s", w.Kind)
 	case Connect:
 		one := func(ctx context.Context) (Result, error) { return c.connects(ctx, address, w, &p) }
-		r, err = p.watch(ctx, func(ctx context.Context) (Result, error) { return c.flows(ctx, w, one) })
+		r, err = p.watch(ctx, w.Longest(), func(ctx context.Context) (Result, error) { return c.flows(ctx, w, one) })
 	case Exact:
 		// It has all the time that it takes.
 		r, err = c.flows(ctx, w, func(ctx context.Context) (Result, error) { return c.onConn(ctx, address, w, &p) })
 	case Bulk, RequestResponse:
 		one := func(ctx context.Context) (Result, error) { return c.onConn(ctx, address, w, &p) }
-		r, err = p.watch(ctx, func(ctx context.Context) (Result, error) { return c.flows(ctx, w, one) })
+		r, err = p.watch(ctx, w.Longest(), func(ctx context.Context) (Result, error) { return c.flows(ctx, w, one) })
 	}
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

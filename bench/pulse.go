@@ -17,6 +17,9 @@ const (
 	// stallMax is how long nothing may move: beyond four time-outs of TCP in a row, of 200 ms
 	// at first, and no longer than somebody waits who has a hundred other runs to make.
 	stallMax = 4 * time.Second
+	// overrunMax is how long a workload may go on when its time is over: what is on its way comes,
+	// or does not but for a trickle.
+	overrunMax = 6 * time.Second
 	// stallLook is how often it is looked at.
 	stallLook = stallMax / 8
 )
@@ -24,8 +27,9 @@ const (
 // pulse is what has moved on the connections of a workload, in octets.
 type pulse struct{ moved atomic.Int64 }
 
-// watch runs f, and ends its context with ErrStalled when nothing has moved for stallMax.
-func (p *pulse) watch(ctx context.Context, f func(ctx context.Context) (Result, error)) (Result, error) {
+// watch runs f, and ends its context with ErrStalled when nothing has moved for stallMax, or when
+// it goes on for overrunMax beyond the longest that it should.
+func (p *pulse) watch(ctx context.Context, longest time.Duration, f func(ctx context.Context) (Result, error)) (Result, error) {
 	var looking sync.WaitGroup
 	defer looking.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -33,8 +37,12 @@ func (p *pulse) watch(ctx context.Context, f func(ctx context.Context) (Result, 
 	looking.Go(func() {
 		look := time.NewTicker(stallLook)
 		defer look.Stop()
-		last, still := p.moved.Load(), time.Duration(0)
+		last, still, all := p.moved.Load(), time.Duration(0), time.Duration(0)
 		for still < stallMax {
+			if all += stallLook; all > longest+overrunMax {
+				cancel(fmt.Errorf("%w: it goes on %v after its time", ErrStalled, overrunMax))
+				return
+			}
 			select {
 			case <-ctx.Done():
 				return

@@ -49,6 +49,27 @@ func TestAStallIsGivenUp(t *testing.T) {
 	}
 }
 
+// One on which a trickle is all that comes when its time is over is given up as well.
+func TestATrickleIsGivenUp(t *testing.T) {
+	trickle := func(c net.Conn) {
+		for {
+			if _, err := c.Write([]byte{1}); err != nil {
+				return
+			}
+			<-time.After(time.Second)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		w := bench.Workload{Kind: bench.Bulk, Way: bench.Download, Time: 10 * time.Second}
+		_, err := against(trickle).Run(t.Context(), "", w)
+		if took := time.Since(start); !errors.Is(err, bench.ErrStalled) || took < 15*time.Second || took > 18*time.Second {
+			t.Errorf("%v after %v, want %v after 16 s", err, took, bench.ErrStalled)
+		}
+		<-time.After(2 * time.Second) // until the peer has seen it
+	})
+}
+
 // slowEcho sends back each octet after a millisecond.
 func slowEcho(c net.Conn) {
 	for b := make([]byte, 1); ; {
