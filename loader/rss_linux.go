@@ -3,6 +3,7 @@ package loader
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -53,7 +54,9 @@ func readSpread(attrs map[uint16][]byte) rss.Settings {
 		return s
 	}
 	s.Fields4, s.Fields6 = 0, 0
-	flows, err := nl.ParseRouteAttr(told)
+	// The parser takes for granted that the last attribute is padded, as the kernel does it.
+	padded := append(slices.Clip(told), make([]byte, -len(told)&3)...)
+	flows, err := nl.ParseRouteAttr(padded)
 	if err != nil {
 		return s
 	}
