@@ -19,15 +19,26 @@ import (
 type leader struct {
 	mu   sync.Mutex   // held by who leads; for ever when the worker has ended
 	skip atomic.Int32 // how many more times none tries
+	dear int32        // how many it was last; of who holds the worker's mu
 	hush hush
 	gate *gate // of who leads; guarded by the worker's mu
 }
+
+// vain has the next reads do without: leading did not pay. The caller holds the worker's mu.
+func (l *leader) vain() {
+	l.dear = min(max(1, 2*l.dear), leadSkip)
+	l.skip.Store(l.dear)
+}
+
+// paid is called after leading did. The caller holds the worker's mu.
+func (l *leader) paid() { l.dear = max(0, l.dear-1) }
 
 const (
 	// leadMax is how long a reader leads before it waits like all others: while it does, it
 	// keeps a thread and, for the Go scheduler, a processor.
 	leadMax = time.Millisecond
-	// leadSkip is how many reads do without after one for which it did not pay.
+	// leadSkip is how many reads at the most do without after one for which it did not pay: one
+	// at first, and each time twice as many. Reads for which it pays take that back by and by.
 	leadSkip = 64
 	// leadTurns is how often in a row a connection must have waited for data after it had
 	// written some, before its reader leads.
@@ -58,8 +69,11 @@ func (w *worker) lead(c *Conn) {
 	w.leadOn(c)
 	l.gate = nil
 	l.hush.leads = false
-	if w.shared.Pending() {
-		l.skip.Store(leadSkip) // more comes than one reader takes: the worker does it beside us
+	switch {
+	case w.shared.Pending():
+		l.vain() // more comes than one reader takes: the worker does it beside us
+	case l.skip.Load() == 0:
+		l.paid()
 	}
 	if l.skip.Load() == 0 && c.readable() {
 		w.stayMute()
@@ -79,7 +93,7 @@ func (w *worker) leadOn(c *Conn) {
 		}
 		if w.e.Step(now) {
 			if w.woke && !ready() {
-				w.leader.skip.Store(leadSkip) // it was for others
+				w.leader.vain() // it was for others
 				return
 			}
 			continue
