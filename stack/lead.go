@@ -103,17 +103,20 @@ func (w *worker) leadOn(c *Conn) {
 			continue
 		}
 		g.polling.Store(true)
+		spin := w.eager.long
 		w.mu.Unlock()
-		found := w.spinUntil(min(next, now.Add(w.leadSpin)), ready)
+		found := w.spinUntil(min(next, now.Add(spin)), ready)
 		held := c.c.Status().ACKHeld()
 		if !found && !held {
 			w.shared.Poll(next.Sub(clock()))
 		}
 		w.mu.Lock()
 		g.polling.Store(false)
-		if !found && held {
-			c.c.ReleaseACK() // the answer takes too long
+		if found || !held {
+			w.eager.waited(clock().Sub(now))
+			continue
 		}
+		c.c.ReleaseACK() // the answer takes too long
 	}
 }
 

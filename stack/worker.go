@@ -18,11 +18,11 @@ import (
 // spins takes the core from who would answer. With a core for each worker it is another matter.
 //
 // A goroutine that receives for itself, because its connection takes turns with the peer, spins
-// for leadSpinDefault all the same: it has nothing else to do, and to be woken on a virtual
-// machine takes longer than most answers.
+// for up to leadSpinDefault all the same, see eager: it has nothing else to do, and to be woken
+// on a virtual machine takes longer than most answers.
 const (
 	SpinDefault     = time.Duration(0)
-	leadSpinDefault = 50 * time.Microsecond
+	leadSpinDefault = 200 * time.Microsecond
 )
 
 // SpinForever keeps workers from ever sleeping.
@@ -43,17 +43,17 @@ func clock() mono.Time { return mono.Time(time.Since(origin)) + 1 }
 // it itself (lead). Who steps holds mu, and sees to it before letting go that the worker does
 // not sleep longer than it may (settle).
 type worker struct {
-	e        *engine.Engine
-	port     dataplane.Port
-	shared   dataplane.SharedPort // port, or nil
-	spin     time.Duration
-	leadSpin time.Duration
-	stop     atomic.Bool
-	dialing  atomic.Int32 // connections that are about to be made here
-	rounds   uint         // of spinning
+	e       *engine.Engine
+	port    dataplane.Port
+	shared  dataplane.SharedPort // port, or nil
+	spin    time.Duration
+	stop    atomic.Bool
+	dialing atomic.Int32 // connections that are about to be made here
+	rounds  uint         // of spinning
 
 	mu      sync.Mutex
 	woke    bool          // this step opened a gate
+	eager   eager         // for the answers of peers
 	handled bool          // a handler that takes turns was called since the worker has slept
 	guess   guess         // likewise, of a connection that is new
 	holding *engine.Conn  // of a handler that has not answered yet: its ACK is held
@@ -69,11 +69,11 @@ type worker struct {
 
 // newWorker returns the worker of port, whose engine is still to be made.
 func newWorker(port dataplane.Port, spin time.Duration) *worker {
-	w := &worker{port: port, spin: spin, leadSpin: spin, nap: napFirst}
+	w := &worker{port: port, spin: spin, eager: newEager(spin), nap: napFirst}
 	w.shared, _ = port.(dataplane.SharedPort)
 	w.leader.hush.init(w.listen)
 	if spin == SpinDefault {
-		w.leadSpin = leadSpinDefault
+		w.eager = newEager(leadSpinDefault)
 	}
 	return w
 }
@@ -91,6 +91,9 @@ func (w *worker) run() {
 	for !w.stop.Load() {
 		now := clock()
 		if w.e.Step(now) {
+			if w.handled {
+				w.eager.waited(now.Sub(worked))
+			}
 			worked = now
 			w.yield()
 			continue
@@ -105,13 +108,18 @@ func (w *worker) run() {
 		if w.releaseHeld() {
 			continue
 		}
+		handled := w.handled
 		w.handled = false
 		w.guess.end()
 		if w.sleep(now) != nil {
 			break // the port is closed
 		}
+		now = clock()
+		if handled {
+			w.eager.waited(now.Sub(worked))
+		}
 		// A wake-up counts as work: what it is for may come a moment later.
-		worked = clock()
+		worked = now
 	}
 	w.e.Close(clock())
 	if w.alarm != nil {
@@ -132,8 +140,10 @@ func (w *worker) spins() bool {
 // turns with its peer it stands in for the reader that would lead, and spins as long as one.
 func (w *worker) spinning() time.Duration {
 	switch {
-	case w.handled, w.shared != nil && w.guess.spins():
-		return max(w.spin, w.leadSpin)
+	case w.handled:
+		return max(w.spin, w.eager.long)
+	case w.shared != nil && w.guess.spins():
+		return max(w.spin, min(w.eager.long, holdMax))
 	case w.spins():
 		return w.spin
 	}

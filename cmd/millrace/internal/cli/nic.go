@@ -65,7 +65,7 @@ func (a *app) portFlags(cmd *cobra.Command) *nic {
 	f.IntVar(&n.queues, "queues", 0, "receive queues to serve, `N` of them from the first on, 0 for all")
 	f.BoolVar(&n.poll, "busy-poll", false, "have the workers drive the receive processing of the device, with its interrupts put off")
 	f.Var(&n.setting, "settings", "of the interface: auto|keep|steer; auto changes those that help, which is said, until the end; steer has packets of a veth steered too, for bulk: short connections suffer")
-	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers and 50us for readers, as measured best)")
+	f.Var(&n.spin, "spin", "how long an idle worker, or a reader whose peer is to answer, spins before it sleeps: a duration such as 50us, or inf (default 0s for workers, and for readers up to 200us while answers come within it, as measured best)")
 	f.Var(&n.pin, "pin", "processors to keep the workers on, one a queue: auto, or a list such as 0-3,8; for processors that nobody else needs (default: where the scheduler puts them)")
 	f.StringVar(&n.pcap, "pcap", "", "write what crosses the port to `FILE` as pcapng")
 	f.StringVar(&n.trace, "trace", "", "record what happens to the windows of connections into `DIR`: tables, qlog, events for sim replay, and a page with plots")
