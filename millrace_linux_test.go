@@ -424,14 +424,19 @@ func TestIdle(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	const watch, share = time.Second, 0.02
-	before := cpuTime(t)
-	<-time.After(watch)
-	if used := cpuTime(t) - before; used.Seconds() > share*watch.Seconds() {
-		t.Errorf("used %v of a core in %v, want less than %v %%", used, watch, 100*share)
-	} else {
+	// What opening has left to do, and Go's collector, may take a second or two; then there is
+	// nothing to do in any.
+	const watch, share, tries = time.Second, 0.02, 4
+	for range tries {
+		before := cpuTime(t)
+		<-time.After(watch)
+		used := cpuTime(t) - before
 		t.Logf("used %v in %v", used, watch)
+		if used.Seconds() <= share*watch.Seconds() {
+			return
+		}
 	}
+	t.Errorf("used more than %v %% of a core in each of %d times %v", 100*share, tries, watch)
 }
 
 // cpuTime is what the process has used.
