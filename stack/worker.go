@@ -17,6 +17,8 @@ import (
 // too: an echo of bulk data 1.7-2.2 Gbit/s without spinning and 1.3-1.9 with 200 us of it. Who
 // spins takes the core from who would answer. With a core for each worker it is another matter.
 //
+// While data comes in bulk it does all the same, for a moment (tide).
+//
 // A goroutine that receives for itself, because its connection takes turns with the peer, spins
 // for up to leadSpinDefault all the same, see eager: it has nothing else to do, and to be woken
 // on a virtual machine takes longer than most answers.
@@ -50,6 +52,8 @@ type worker struct {
 	stop    atomic.Bool
 	dialing atomic.Int32 // connections that are about to be made here
 	rounds  uint         // of spinning
+	adapts  bool         // spins while data comes in bulk
+	tide    tide         // of mu's holder that is the worker
 
 	mu      sync.Mutex
 	woke    bool          // this step opened a gate
@@ -74,6 +78,8 @@ func newWorker(port dataplane.Port, spin time.Duration) *worker {
 	w.leader.hush.init(w.listen)
 	if spin == SpinDefault {
 		w.eager = newEager(leadSpinDefault)
+		w.adapts = w.shared != nil
+		w.tide.init()
 	}
 	return w
 }
@@ -95,6 +101,7 @@ func (w *worker) run() {
 				w.eager.waited(now.Sub(worked))
 			}
 			worked = now
+			w.tide.came(w.e.Received())
 			w.yield()
 			continue
 		}
@@ -111,6 +118,8 @@ func (w *worker) run() {
 		handled := w.handled
 		w.handled = false
 		w.guess.end()
+		w.tide.missed()
+		since := now
 		if w.sleep(now) != nil {
 			break // the port is closed
 		}
@@ -120,6 +129,7 @@ func (w *worker) run() {
 		}
 		// A wake-up counts as work: what it is for may come a moment later.
 		worked = now
+		w.tide.slept(since, now)
 	}
 	w.e.Close(clock())
 	if w.alarm != nil {
@@ -146,6 +156,8 @@ func (w *worker) spinning() time.Duration {
 		return max(w.spin, min(w.eager.long, holdMax))
 	case w.spins():
 		return w.spin
+	case w.adapts && w.tide.high():
+		return tideSpin
 	}
 	return 0
 }
@@ -205,7 +217,7 @@ func (w *worker) yield() {
 		return
 	}
 	w.woke = false
-	if w.shared == nil || w.spins() || w.shared.Pending() {
+	if w.shared == nil || w.spins() || w.adapts && w.tide.high() || w.shared.Pending() {
 		runtime.Gosched()
 	}
 }

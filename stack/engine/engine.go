@@ -129,12 +129,13 @@ type Engine struct {
 	now       mono.Time // of the last step
 	stopped   bool
 
-	rx      rxBatch
-	keeping keeping
-	tx      tx
-	in      inbound
-	icmp    wire.ICMPError
-	replies replies
+	rx       rxBatch
+	received int // frames, by the last step
+	keeping  keeping
+	tx       tx
+	in       inbound
+	icmp     wire.ICMPError
+	replies  replies
 
 	mail mailbox
 }
@@ -175,6 +176,9 @@ func (e *Engine) Step(now mono.Time) (worked bool) {
 	e.endTX()
 	return worked
 }
+
+// Received returns how many frames the last Step has taken.
+func (e *Engine) Received() int { return e.received }
 
 // Deadline returns when Step is due though nothing arrives and nothing is posted. It is not
 // later than it need be, and may be earlier.

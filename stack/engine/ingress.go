@@ -26,6 +26,7 @@ type inbound struct {
 func (e *Engine) receive(now mono.Time) bool {
 	e.keeping.freeHome()
 	n := e.port.Recv(e.rx[:])
+	e.received = n
 	if n == 0 {
 		return false
 	}
