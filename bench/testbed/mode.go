@@ -1,10 +1,7 @@
 package testbed
 
 import (
-	"fmt"
 	"strings"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/millrace-tcp/millrace"
 	"github.com/millrace-tcp/millrace/internal/lab"
@@ -62,21 +59,4 @@ func (b *Bed) xdpMode(stack string, h *lab.Host) (mode loader.Mode, err error) {
 		return err
 	})
 	return mode, err
-}
-
-// cutSegments has a host's kernel send no more than a segment at once. A program that takes
-// packets in one piece gets those of 64 KiB not at all in generic mode, where nobody cuts them.
-func cutSegments(t *target, h *lab.Host) error {
-	err := h.Do(func() error {
-		l, err := netlink.LinkByName(h.Interface)
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetGSOMaxSegs(l, 1)
-	})
-	if err != nil {
-		return fmt.Errorf("testbed: have %s send segment by segment: %w", h.Interface, err)
-	}
-	t.notes = append(t.notes, "peer without large segments")
-	return nil
 }
