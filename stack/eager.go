@@ -4,9 +4,9 @@ import "time"
 
 // eager is how long to spin for the answer of a peer with which a connection takes turns. Spinning
 // pays as long as answers come while it lasts, and then it may last long, for there is hardly
-// an end to what being woken takes: with 50 us over a veth on two busy cores one turn in a
-// hundred ended in a sleep, and took 120 us; with 200 us none of them did. With a peer that takes
-// longer than that it is in vain, and soon lasts next to no time.
+// an end to what being woken takes: over a veth on two busy cores a turn that ended in a sleep
+// took 120 us, and one in a hundred took that long with 50 us of it, fewer with 200. With a peer
+// that takes longer than that it is in vain, and soon lasts next to no time.
 type eager struct {
 	most time.Duration // less than zero: not at all
 	long time.Duration // at present

@@ -11,8 +11,8 @@ import (
 // look for the next frames for a moment than sleep: to sleep and be woken, with the system calls of
 // both, costs more than most of the gaps are long. It is told by what came of it the last times.
 //
-// Measured over a veth, kernel TCP to a reader, MTU 65000: 11.4 Gbit/s and 1.13 s of processors for
-// a GiB without, 16.5 Gbit/s and 0.91 s with.
+// Measured over a veth, kernel TCP to a reader, packets steered, three runs by turns on a busy machine:
+// 12.5 Gbit/s without and 13.5 with at MTU 65000, 7.9 and 8.8 at 9000.
 type tide struct {
 	level  int
 	vain   bool // the present gap was looked through already
