@@ -15,6 +15,22 @@ import (
 	"github.com/millrace-tcp/millrace/internal/testutil"
 )
 
+// nameless is a listener whose connections do not know their peer, as those of some stacks do
+// not when they have ended.
+type nameless struct{ net.Listener }
+
+type namelessConn struct{ *net.TCPConn }
+
+func (namelessConn) RemoteAddr() net.Addr { return nil }
+
+func (l nameless) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return namelessConn{c.(*net.TCPConn)}, nil
+}
+
 // serve runs a server on the kernel's loopback until the test ends.
 func serve(t *testing.T) (address string) {
 	t.Helper()
@@ -25,7 +41,7 @@ func serve(t *testing.T) (address string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	s := &bench.Server{Log: slog.New(slog.DiscardHandler)}
-	go func() { done <- s.Serve(ctx, l) }()
+	go func() { done <- s.Serve(ctx, nameless{l}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

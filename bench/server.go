@@ -62,7 +62,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			_ = c.Close()
 			<-room
 			if stop() && err != nil {
-				log.Warn("bench: workload failed", "remote", c.RemoteAddr().String(), "cause", err)
+				log.Warn("bench: workload failed", "remote", fmt.Sprint(c.RemoteAddr()), "cause", err)
 			}
 		})
 	}

@@ -20,7 +20,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return nil
 }
 
-// Read reads what WriteJSON has written.
+// Read reads what WriteJSON has written. Bars that are in it are judged anew.
 func Read(from io.Reader) (*Report, error) {
 	r := new(Report)
 	if err := json.NewDecoder(from).Decode(r); err != nil {
@@ -28,6 +28,9 @@ func Read(from io.Reader) (*Report, error) {
 	}
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("report: read JSON: it is of schema %d, not %d", r.Schema, Schema)
+	}
+	if r.Bars != nil {
+		r.Judge() // by the rules of today
 	}
 	return r, nil
 }
