@@ -158,8 +158,8 @@ func TestBenchCompare(t *testing.T) {
 	for _, b := range m.Bars {
 		verdicts[b.Verdict]++
 	}
-	if n := verdicts["ok"] + verdicts["short"]; n != 7 || verdicts["not measured"] != len(m.Bars)-n {
-		t.Errorf("verdicts %v, want 7 of the pipe, the core and two queues", verdicts)
+	if n := verdicts["ok"] + verdicts["short"]; n != 9 || verdicts["not measured"] != len(m.Bars)-n {
+		t.Errorf("verdicts %v, want 9 of the pipe, the core and two queues in both modes", verdicts)
 	}
 }
 
