@@ -74,6 +74,15 @@ type handledEnd struct{}
 // Closed is the end.
 func (handledEnd) Closed(*stack.HandlerConn, error) {}
 
+// finish writes what is still to be said, and closes after the last of it. It returns what is left.
+func finish(c *stack.HandlerConn, rest []byte) []byte {
+	rest = rest[c.Write(rest):]
+	if len(rest) == 0 {
+		c.Close()
+	}
+	return rest
+}
+
 // handledUpload receives, and answers with a tally.
 type handledUpload struct {
 	handledEnd
@@ -92,14 +101,9 @@ func (h *handledUpload) Data(c *stack.HandlerConn) {
 		return
 	}
 	if h.answer == nil {
-		var b bytes.Buffer
-		_ = h.s.tally().write(&b) // a buffer takes all
-		h.answer = b.Bytes()
+		h.answer = h.s.tally().octets()
 	}
-	h.answer = h.answer[c.Write(h.answer):]
-	if len(h.answer) == 0 {
-		c.Close()
-	}
+	h.answer = finish(c, h.answer)
 }
 
 // Writable goes on with the answer.
@@ -126,14 +130,9 @@ func (h *handledDownload) Writable(c *stack.HandlerConn) {
 		c.Commit(h.o.fill(b))
 	}
 	if h.tally == nil && h.w.Kind == Exact {
-		var b bytes.Buffer
-		_ = h.o.tally().write(&b) // a buffer takes all
-		h.tally = b.Bytes()
+		h.tally = h.o.tally().octets()
 	}
-	h.tally = h.tally[c.Write(h.tally):]
-	if len(h.tally) == 0 {
-		c.Close()
-	}
+	h.tally = finish(c, h.tally)
 }
 
 // wholeMax is up to how many octets a message is sent back when all of it is there: what any

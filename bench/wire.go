@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -80,6 +81,13 @@ func readRequest(c io.Reader) (w Workload, seed uint64, err error) {
 type tally struct {
 	Octets uint64
 	Sum    [sha256.Size]byte
+}
+
+// octets is the tally as write writes it.
+func (t tally) octets() []byte {
+	var b bytes.Buffer
+	_ = t.write(&b) // a buffer takes all
+	return b.Bytes()
 }
 
 func (t tally) write(c io.Writer) error {

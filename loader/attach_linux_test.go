@@ -203,17 +203,17 @@ func TestChild(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until killed
 }
 
-func TestKilledProcessLeavesNothing(t *testing.T) {
-	l := newLab(t, lab.Config{})
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	defer cancel()
-	child := l.A.Command(ctx, os.Args[0], "-test.run=^TestChild$")
-	child.Env = append(os.Environ(), childEnv+"="+l.A.Interface)
+// startChild runs a test of this program in a process of its own, on a host and with one more
+// variable, until it has said what is wanted of it. Its standard input stays open until the test ends.
+func startChild(ctx context.Context, t *testing.T, h *lab.Host, test, variable, want string) *lab.Cmd {
+	t.Helper()
+	child := h.Command(ctx, os.Args[0], "-test.run=^"+test+"$")
+	child.Env = append(os.Environ(), variable)
 	stdin, err := child.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
+	t.Cleanup(func() { _ = stdin.Close() })
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -221,10 +221,17 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || line != "attached native\n" {
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != want {
 		t.Fatalf("the child said %q, %v", line, err)
 	}
+	return child
+}
+
+func TestKilledProcessLeavesNothing(t *testing.T) {
+	l := newLab(t, lab.Config{})
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	child := startChild(ctx, t, l.A, "TestChild", childEnv+"="+l.A.Interface, "attached native\n")
 	if got := attached(t, l.A); got != nl.XDP_ATTACHED_DRV {
 		t.Errorf("while it runs the kernel says %d, want native", got)
 	}

@@ -1,7 +1,6 @@
 package loader_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -192,23 +191,7 @@ func TestSettingsOfAKilledProcess(t *testing.T) {
 	l, dir := newLab(t, lab.Config{}), t.TempDir()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	child := l.A.Command(ctx, os.Args[0], "-test.run=^TestTuner$")
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s", tunerEnv, l.A.Interface, dir))
-	stdin, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "tuned\n" {
-		t.Fatalf("the child said %q, %v", line, err)
-	}
+	child := startChild(ctx, t, l.A, "TestTuner", fmt.Sprintf("%s=%s %s", tunerEnv, l.A.Interface, dir), "tuned\n")
 	wantChanges(t, l.A, dir, 3, true)
 	if err := child.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)

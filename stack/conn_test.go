@@ -322,23 +322,26 @@ func TestAcceptQueue(t *testing.T) {
 	}
 }
 
+// echoAll sends each connection back what it sends, until l ends.
+func echoAll(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			io.Copy(c, c)
+		}()
+	}
+}
+
 // TestMany runs many connections at once, both ways, and checks every octet.
 func TestMany(t *testing.T) {
 	testutil.NoGoroutineLeak(t)
 	p := newPair(t, stack.Config{})
 	l := listen(t, p.b, ":80")
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
+	go echoAll(l)
 	const conns, octets = 50, 300_000
 	var all sync.WaitGroup
 	for i := range conns {

@@ -237,18 +237,7 @@ func BenchmarkConnects(b *testing.B) {
 				l = listenHandler(b, p.b, func(*stack.HandlerConn) stack.Handler { return e })
 			} else {
 				l = listen(b, p.b, ":0")
-				go func() {
-					for {
-						c, err := l.Accept()
-						if err != nil {
-							return
-						}
-						go func() {
-							defer c.Close()
-							io.Copy(c, c)
-						}()
-					}
-				}()
+				go echoAll(l)
 			}
 			for b.Loop() {
 				c := dial(b, p.a, l)

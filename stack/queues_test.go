@@ -168,16 +168,7 @@ func dialAll(t *testing.T, host, peer *stack.Stack, conns int) {
 	serve := make(chan struct{})
 	go func() {
 		defer close(serve)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_, _ = io.Copy(c, c)
-				c.Close()
-			}()
-		}
+		echoAll(l)
 	}()
 	var all sync.WaitGroup
 	for i := range conns {

@@ -34,19 +34,25 @@ func testBothWays(t *testing.T, l *link) {
 	}
 }
 
+// fill has a send as many frames as there is room for in keep, where b keeps them.
+func (l *link) fill(t *testing.T, keep []dataplane.Frame) {
+	t.Helper()
+	l.a.send(t, len(keep))
+	for n, end := 0, time.Now().Add(patience); n < len(keep); {
+		l.a.Flush()
+		n += l.b.take(keep[n:])
+		if time.Now().After(end) {
+			t.Fatalf("got %d frames, want %d", n, len(keep))
+		}
+	}
+}
+
 // testHeldFrames: a frame is the receiver's until Free, whatever comes after it.
 func testHeldFrames(t *testing.T, l *link) {
 	const held = 8
 	room := l.a.Info().FrameSize
 	var keep [held]dataplane.Frame
-	l.a.send(t, held)
-	for n, end := 0, time.Now().Add(patience); n < held; {
-		l.a.Flush()
-		n += l.b.take(keep[n:])
-		if time.Now().After(end) {
-			t.Fatalf("got %d frames, want %d", n, held)
-		}
-	}
+	l.fill(t, keep[:])
 	l.b.want = held
 	for range 100 {
 		l.a.send(t, 8)

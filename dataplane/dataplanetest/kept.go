@@ -3,7 +3,6 @@ package dataplanetest
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/millrace-tcp/millrace/dataplane"
 )
@@ -23,14 +22,7 @@ func testKeptFrames(t *testing.T, l *link) {
 	const held = 8
 	room := l.a.Info().FrameSize
 	var keep [held]dataplane.Frame
-	l.a.send(t, held)
-	for n, end := 0, time.Now().Add(patience); n < held; {
-		l.a.Flush()
-		n += l.b.take(keep[n:])
-		if time.Now().After(end) {
-			t.Fatalf("got %d frames, want %d", n, held)
-		}
-	}
+	l.fill(t, keep[:])
 	for _, i := range []int{7, 1} {
 		port.Free([]dataplane.Frame{{Handle: keep[i].Handle}})
 	}
