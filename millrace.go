@@ -75,8 +75,8 @@ type Config struct {
 	// Mode is ModeAuto unless given.
 	Mode Mode
 	// Queues is how many receive queues are served, from the first on; 0 is all. With fewer
-	// than the NIC has, packets of our flows that arrive on the others reach the kernel,
-	// which resets them: steer the NIC's RSS to the queues that are served. Of outgoing connections
+	// than the NIC has, packets of our flows that arrive on the others are dropped, and counted
+	// (Counters.NoSocket): steer the NIC's RSS to the queues that are served. Of outgoing connections
 	// they arrive on those that are, where it is known how the NIC spreads.
 	Queues int
 	// Congestion names the congestion control of connections that have no other, with its

@@ -145,8 +145,8 @@ func (n *NIC) openQueues(cfg Config) error {
 		return fmt.Errorf("%d queues asked for, the NIC has %d", queues, total)
 	}
 	if queues < total {
-		n.log.Warn("millrace: not all queues are served; steer RSS to those that are, or the kernel will "+
-			"reset connections that arrive on the others", "nic", n.probe.Name, "served", queues, "total", total)
+		n.log.Warn("millrace: not all queues are served; steer RSS to those that are, for what arrives "+
+			"on the others is dropped", "nic", n.probe.Name, "served", queues, "total", total)
 	}
 	for q := range queues {
 		sock, err := xsk.Open(n.socketConfig(cfg, q))

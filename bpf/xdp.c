@@ -41,7 +41,7 @@
 enum counter {
 	REDIRECTED,		/* a segment of a claimed flow, to its socket */
 	REDIRECTED_ICMP,	/* an ICMP error about one, to the socket */
-	NO_SOCKET,		/* claimed, but the queue has no socket: passed */
+	NO_SOCKET,		/* claimed, but the queue has no socket: dropped */
 	DROPPED_FRAGMENT,	/* the first fragment of a claimed flow's segment */
 	PASSED_UNCLAIMED,	/* TCP, or an ICMP error about TCP, not claimed */
 	PASSED_FRAGMENT,	/* a fragment without ports, or of an unclaimed flow */
@@ -384,9 +384,14 @@ static __always_inline int claimed(const struct flow *f)
 	return bpf_map_lookup_elem(&addrs, &f->local) != NULL;
 }
 
+/*
+ * What is claimed is never the kernel's, also where no socket serves the queue: the
+ * kernel would answer with RST, and end a connection whose peer, or NIC, may yet
+ * choose a queue that is served.
+ */
 static __always_inline int redirect(struct xdp_md *ctx, enum counter why)
 {
-	int verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS);
+	int verdict = bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_DROP);
 
 	return leave(verdict == XDP_REDIRECT ? why : NO_SOCKET, verdict);
 }

@@ -192,11 +192,12 @@ func TestOneWildcardIsOneFamily(t *testing.T) {
 	f.want("v6 is gone", in6(1, wildPort), pass, bpf.MillraceCounterPASSED_UNCLAIMED)
 }
 
-func TestWithoutSocketTheKernelGetsIt(t *testing.T) {
+// The kernel would answer with RST.
+func TestWithoutSocketItIsDropped(t *testing.T) {
 	load(t).wantAll([]row{
-		{"segment", in4(1, exactPort), pass, bpf.MillraceCounterNO_SOCKET},
+		{"segment", in4(1, exactPort), drop, bpf.MillraceCounterNO_SOCKET},
 		{"error", join(eth(0x0800), ip4(remote4, local4, 1, 0, nil, icmp(3,
-			ip4(local4, remote4, 6, 0, nil, tcp(exactPort, 1))))), pass, bpf.MillraceCounterNO_SOCKET},
+			ip4(local4, remote4, 6, 0, nil, tcp(exactPort, 1))))), drop, bpf.MillraceCounterNO_SOCKET},
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 type Counters struct {
 	Redirected      uint64 // segments of claimed flows, to their socket
 	RedirectedICMP  uint64 // ICMP errors about claimed flows, to the socket
-	NoSocket        uint64 // claimed, but the queue has no socket: passed
+	NoSocket        uint64 // claimed, but the queue has no socket: dropped
 	DroppedFragment uint64 // first fragments of claimed flows
 	PassedUnclaimed uint64 // TCP, or ICMP errors about TCP, that nobody claims
 	PassedFragment  uint64 // fragments without ports, or of unclaimed flows
