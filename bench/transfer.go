@@ -100,24 +100,38 @@ func (o *origin) pour(c io.Writer) error {
 	return nil
 }
 
-// pourInPlace makes all of it in the connection's own queue.
+// pourInPlace makes all of it in the connection's own queue, and has the stack hear of it once a
+// block, as it does of what pour writes.
 func (o *origin) pourInPlace(c net.Conn) error {
 	l, p, err := lenderOf(c)
 	if err != nil {
 		return err
 	}
 	for o.more() {
-		r, err := l.Reserve(BlockSize)
-		if err == nil {
-			n := o.fill(r.Bytes())
-			p.moved.Add(int64(n))
-			err = r.Commit(n)
-		}
-		if err != nil {
+		if err := o.blockInPlace(l, p); err != nil {
 			return fmt.Errorf("bench: send: %w", err)
 		}
 	}
 	return nil
+}
+
+// blockInPlace makes one block.
+func (o *origin) blockInPlace(l lender, p *pulse) error {
+	for left := BlockSize; ; {
+		r, err := l.Reserve(left)
+		if err != nil {
+			return err
+		}
+		n := o.fill(r.Bytes())
+		p.moved.Add(int64(n))
+		left -= n
+		if left == 0 || o.source != nil && o.left == 0 {
+			return r.Commit(n)
+		}
+		if err := r.CommitMore(n); err != nil {
+			return err
+		}
+	}
 }
 
 // sink is what has come of a transfer.

@@ -27,6 +27,7 @@ type Conn struct {
 	sock   socket.Stream // what reads and writes do when they need not wait
 	rd, wr gate
 	wrote  atomic.Bool  // since a reader has waited the last time
+	silent bool         // something was written that the worker may not know of; of who holds wr.mu
 	turns  int          // waits in a row with a write before each; of who holds rd.mu
 	linger atomic.Int64 // seconds; less than zero is in the background
 }
@@ -183,6 +184,7 @@ func (c *Conn) writeAll(b []byte) (int, error) {
 		case errno == socket.OK:
 			continue
 		}
+		c.speak()
 		c.awaitSpace(c.writable)
 	}
 }

@@ -81,7 +81,9 @@ func (r *Reservation) Bytes() []byte { return r.r.Bytes() }
 
 // Reserve is the first half of a Write without a copy: it waits until there is space and lends
 // up to n octets of it, in one piece. That is at most queue.ChunkSize long and may be shorter
-// than the space there is.
+// than the space there is. Who has more to write than one piece ends all but the last by
+// CommitMore: to send each by itself takes twice as long, and makes segments of 8 KiB where
+// the link has larger ones.
 func (c *Conn) Reserve(n int) (Reservation, error) {
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
@@ -96,6 +98,7 @@ func (c *Conn) Reserve(n int) (Reservation, error) {
 func (c *Conn) reserve(n int) (queue.Reservation, error) {
 	for {
 		if c.wr.expired() && !c.sock.Closed() {
+			c.speak()
 			return queue.Reservation{}, os.ErrDeadlineExceeded
 		}
 		r, errno := c.sock.Reserve(n)
@@ -114,16 +117,36 @@ func (c *Conn) reserve(n int) (queue.Reservation, error) {
 // Commit is the second half: it writes the first n octets of the space and gives the rest back;
 // 0 gives up the whole. Where another write came in between, the octets follow behind it, by
 // a copy, for which Commit may have to wait as Write does.
-func (r *Reservation) Commit(n int) error {
+func (r *Reservation) Commit(n int) error { return r.end(n, true) }
+
+// CommitMore is Commit by a writer that has more: what it wrote may wait for that, as with Linux's
+// MSG_MORE. It is sent with the next Commit, of 0 octets too, or Write, when our side is closed, or
+// when one of them has to wait for space, at the latest; nothing sends it if none of that comes.
+func (r *Reservation) CommitMore(n int) error { return r.end(n, false) }
+
+// end appends the first n octets of r, and has the worker hear of it if tell says so, or where
+// that went wrong.
+func (r *Reservation) end(n int, tell bool) error {
 	c := r.c
 	c.wr.mu.Lock()
 	defer c.wr.mu.Unlock()
 	_, err := c.commit(&r.r, n)
-	c.c.PostWrite()
+	c.silent = true
+	if tell || err != nil {
+		c.speak()
+	}
 	if err != nil {
 		return c.opError("write", err)
 	}
 	return nil
+}
+
+// speak tells the worker of what was committed without a word. The caller holds wr.mu.
+func (c *Conn) speak() {
+	if c.silent {
+		c.silent = false
+		c.c.PostWrite()
+	}
 }
 
 // commit appends what r holds, and leaves it to the caller to tell the worker, at the latest

@@ -260,13 +260,110 @@ func reserveAll(t *testing.T, c *stack.Conn, data []byte) {
 			return
 		}
 		n := copy(r.Bytes(), data)
-		if err := r.Commit(n); err != nil {
+		end := r.Commit
+		if len(data)%3 != 0 {
+			end = r.CommitMore
+		}
+		if err := end(n); err != nil {
 			t.Error(err)
 			return
 		}
 		data = data[n:]
 	}
 	c.CloseWrite()
+}
+
+// TestCommitMoreWaitsForMore: what is committed by CommitMore leaves with what follows it, in one
+// segment, and does not keep who writes on waiting when it has filled the queue.
+func TestCommitMoreWaitsForMore(t *testing.T) {
+	testutil.NoGoroutineLeak(t)
+	p := newPair(t, stack.Config{})
+	a, b := p.connect(t)
+	defer a.Close()
+	defer b.Close()
+	commit := func(text string, end func(*stack.Reservation, int) error) {
+		t.Helper()
+		r, err := a.Reserve(len(text))
+		if err == nil {
+			err = end(&r, copy(r.Bytes(), text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sent := func() (segments uint64, left int) {
+		t.Helper()
+		info, err := a.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.SegmentsOut, info.NotSent
+	}
+	// A round trip, so that nothing is owed on behalf of the handshake.
+	commit("x", (*stack.Reservation).Commit)
+	got := make([]byte, 16)
+	io.ReadFull(b, got[:1])
+	b.Write([]byte("y"))
+	io.ReadFull(a, got[:1])
+	before, _ := sent()
+	commit("one, ", (*stack.Reservation).CommitMore)
+	if now, left := sent(); now > before+1 || left != 5 { // an ACK of y may have come in between
+		t.Fatalf("after CommitMore %d segments were sent and %d octets wait, want at most an ACK, and 5", now-before, left)
+	}
+	before, _ = sent()
+	commit("two", (*stack.Reservation).Commit)
+	if n, err := io.ReadFull(b, got[:8]); string(got[:n]) != "one, two" || err != nil {
+		t.Fatalf("got %q, %v", got[:n], err)
+	}
+	if now, _ := sent(); now != before+1 {
+		t.Errorf("%d segments were sent, want 1", now-before)
+	}
+}
+
+// TestCommitMoreFillsTheQueue: who writes on behind it, and has to wait for space, is not left
+// waiting for octets that nobody sends.
+func TestCommitMoreFillsTheQueue(t *testing.T) {
+	testutil.NoGoroutineLeak(t)
+	const room = 16 << 10
+	for name, on := range map[string]func(c *stack.Conn, data []byte) (int, error){
+		"Write": (*stack.Conn).Write,
+		"WriteBuffers": func(c *stack.Conn, data []byte) (int, error) {
+			n, err := c.WriteBuffers(&net.Buffers{data})
+			return int(n), err
+		},
+		"ReadFrom": func(c *stack.Conn, data []byte) (int, error) {
+			n, err := c.ReadFrom(plainReader{bytes.NewReader(data)})
+			return int(n), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, stack.Config{SendBuffer: room, SendMax: room})
+			a, b := p.connect(t)
+			defer a.Close()
+			defer b.Close()
+			a.SetDeadline(time.Now().Add(patience))
+			b.SetDeadline(time.Now().Add(patience))
+			var all sync.WaitGroup
+			defer all.Wait()
+			data, size := noise(200_000), 0
+			for size < room {
+				r, err := a.Reserve(room - size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := copy(r.Bytes(), data[size:])
+				size += n
+				if err := r.CommitMore(n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all.Go(func() { lendAll(t, b, data) })
+			if n, err := on(a, data[size:]); n != len(data)-size || err != nil {
+				t.Errorf("wrote %d, %v", n, err)
+			}
+			a.CloseWrite()
+		})
+	}
 }
 
 func lendAll(t *testing.T, c *stack.Conn, want []byte) {
