@@ -2,8 +2,10 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/millrace-tcp/millrace/congestion/congestiontest"
+	"github.com/millrace-tcp/millrace/sim"
 )
 
 // What every algorithm must pass, in a line.
@@ -17,7 +19,14 @@ func TestMyCC(t *testing.T) {
 
 // Against CUBIC on a link of 20 Mbit/s both get their share, and the link is used.
 func TestSharesWithCubic(t *testing.T) {
-	r, err := race("mycc", "cubic", 1)
+	link, err := sim.ParseLink("rate=20mbit,rtt=40ms,queue=1bdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := sim.Run(sim.Spec{
+		Link: link, CC: []string{"mycc", "cubic"}, Algorithms: algorithms().Creators(),
+		Flows: 2, Time: time.Minute, Seed: 1,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

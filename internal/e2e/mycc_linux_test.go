@@ -43,18 +43,18 @@ func TestOwnCongestionControl(t *testing.T) {
 	run("go", "test", "-mod=mod", "-count=1", ".")
 	run("go", "build", "-mod=mod", "-buildvcs=false", "-o", "mycc", ".")
 	program := filepath.Join(dir, "mycc")
-	if out := run(program, "sim", "-html", "race.html"); !strings.Contains(out, "flow 0  mycc") {
+	if out := run(program, "sim", "--cc", "mycc,cubic", "--html", "race.html"); !strings.Contains(out, "mycc") {
 		t.Errorf("the race printed %q", out)
 	}
 	page, err := os.ReadFile(filepath.Join(dir, "race.html"))
 	if err != nil || !strings.Contains(string(page), "<svg") {
 		t.Errorf("the page has %d octets and no plot, %v", len(page), err)
 	}
-	p := start(t, l.A, program, "serve", "-nic", l.A.Interface)
-	testutil.Eventually(t, patience, func() bool { return strings.Contains(p.stdout.String(), "listening on") }, "it listens")
-	got := output(t, most(patience), l.B, "curl", "-sS", "-o", "/dev/null", "-w", "%{size_download} %header{x-congestion}",
-		"http://10.77.0.1:8080/")
-	if got != "1048576 mycc" {
-		t.Errorf("got %q, want a megabyte by mycc", got)
+	p := start(t, l.A, program, "serve", "chargen", "--nic", l.A.Interface, "--listen", ":19", "--cc", "mycc?beta=0.8", "--json")
+	testutil.Eventually(t, patience, func() bool { return strings.Contains(p.stderr.String(), "listening") }, "it listens")
+	got := output(t, most(patience), l.B, "bash", "-c", "head -c 1048576 < /dev/tcp/10.77.0.1/19 | wc -c")
+	if strings.TrimSpace(got) != "1048576" {
+		t.Errorf("got %q, want a megabyte", got)
 	}
+	testutil.Eventually(t, patience, func() bool { return strings.Contains(p.stdout.String(), `"cc":"mycc"`) }, "it was sent by mycc")
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/millrace-tcp/millrace/bench/testbed"
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/network"
 	"github.com/millrace-tcp/millrace/congestion"
-	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/stack"
 )
@@ -96,7 +95,7 @@ func (e *benchEnd) overNIC(ctx context.Context, nw network.Network) error {
 }
 
 func (e *benchEnd) overPipe(ctx context.Context) error {
-	name, maker, err := catalog.All().Parse(e.cc)
+	name, maker, err := e.app.table().Parse(e.cc)
 	if err != nil {
 		return usagef("--cc: %w", err)
 	}

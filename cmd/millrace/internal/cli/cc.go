@@ -56,10 +56,10 @@ mark, several are joined by &: --cc 'reno?L=1'. Mind the shell: quote them.`,
 	asJSON := list.Flags().Bool("json", false, "print an array of algorithms")
 	list.RunE = func(*cobra.Command, []string) error {
 		if *asJSON {
-			a.printJSON(algorithms(catalog.All()))
+			a.printJSON(algorithms(a.table()))
 			return nil
 		}
-		return a.printAlgorithms(catalog.All())
+		return a.printAlgorithms(a.table())
 	}
 	cmd.AddCommand(list)
 	return cmd
@@ -81,8 +81,16 @@ func (a *app) printAlgorithms(table catalog.Table) error {
 	return w.Flush()
 }
 
+// table is the algorithms that the program has.
+func (a *app) table() catalog.Table {
+	if a.algorithms == nil {
+		return catalog.All()
+	}
+	return a.algorithms
+}
+
 // checkCC says what is wrong with a NAME[?k=v&…].
-func checkCC(spec string) error {
-	_, _, err := catalog.All().Parse(spec)
+func (a *app) checkCC(spec string) error {
+	_, _, err := a.table().Parse(spec)
 	return err
 }

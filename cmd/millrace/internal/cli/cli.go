@@ -21,6 +21,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/millrace-tcp/millrace/cmd/millrace/internal/network"
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 )
 
 // The exit statuses.
@@ -51,7 +52,8 @@ func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e
 // bring their own.
 type app struct {
 	version        string
-	args           []string // the command line, for reports
+	algorithms     catalog.Table // that --cc takes; nil: those of millrace
+	args           []string      // the command line, for reports
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	log            *slog.Logger
@@ -65,10 +67,15 @@ type app struct {
 // errStopped is the cause with which the context ends when a signal came.
 var errStopped = errors.New("stopped")
 
-// Main runs the command line and returns the exit status. The version is that of the
-// program, empty if the build did not say. SIGINT and SIGTERM end it
+// Program is what a program with this command line is.
+type Program struct {
+	Version    string        // empty if the build did not say
+	Algorithms catalog.Table // that --cc takes; nil: those of millrace
+}
+
+// Main runs the command line and returns the exit status. SIGINT and SIGTERM end it
 // cleanly; a second one ends the process at once.
-func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Main(p Program, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
@@ -81,7 +88,7 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 			os.Exit(128 + int(sig)) // as a shell reports a process that a signal killed
 		}
 	}()
-	a := &app{version: version, stdin: stdin, stdout: stdout, stderr: stderr, open: network.Open}
+	a := &app{version: p.Version, algorithms: p.Algorithms, stdin: stdin, stdout: stdout, stderr: stderr, open: network.Open}
 	return a.run(ctx, args)
 }
 

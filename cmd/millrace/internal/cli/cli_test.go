@@ -160,7 +160,7 @@ func TestCCList(t *testing.T) {
 		if alg.Default {
 			defaults++
 		}
-		if err := checkCC(alg.Name); err != nil {
+		if err := a.checkCC(alg.Name); err != nil {
 			t.Errorf("--cc does not take what cc list lists: %v", err)
 		}
 	}

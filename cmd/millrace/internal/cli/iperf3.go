@@ -103,7 +103,7 @@ func (n *nic) congestionFor(o *iperf) {
 	if o.congestion == "" || n.cc != "" {
 		return
 	}
-	if err := checkCC(o.congestion); err != nil && n.stack.value != "kernel" {
+	if err := n.app.checkCC(o.congestion); err != nil && n.stack.value != "kernel" {
 		n.app.log.Warn("congestion control is not ours, only the server is asked for it", "name", o.congestion, "cause", err)
 		return
 	}

@@ -88,7 +88,7 @@ func (n *nic) config() (network.Config, error) {
 		}
 	}
 	cfg := network.Config{
-		NIC: n.name, Congestion: n.cc, ECN: n.ecn.value, Mode: n.mode.value, Queues: n.queues,
+		NIC: n.name, Congestion: n.cc, Algorithms: n.app.table(), ECN: n.ecn.value, Mode: n.mode.value, Queues: n.queues,
 		BusyPoll: n.poll, KeepSettings: n.setting.value == "keep", SteerFlows: n.setting.value == "steer",
 		Spin: n.spin.d, Pin: string(n.pin), PCAP: n.pcap, Trace: n.trace, Log: n.app.log,
 	}
@@ -101,7 +101,7 @@ func (n *nic) config() (network.Config, error) {
 		return cfg, nil
 	}
 	if n.cc != "" {
-		if err := checkCC(n.cc); err != nil {
+		if err := n.app.checkCC(n.cc); err != nil {
 			return cfg, usagef("--cc: %w", err)
 		}
 	}
@@ -127,7 +127,7 @@ func (n *nic) flags(names ...string) (given []string, err error) {
 		return nil, usagef("--queues %d is negative", n.queues)
 	}
 	if n.cc != "" {
-		if err := checkCC(n.cc); err != nil {
+		if err := n.app.checkCC(n.cc); err != nil {
 			return nil, usagef("--cc: %w", err)
 		}
 	}

@@ -67,7 +67,7 @@ srtt, minrtt and rto in milliseconds; pacing and delivery in bits a second.`,
 	o := a.simFlags(cmd)
 	o.out.flags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		spec, err := o.spec()
+		spec, err := a.spec(o)
 		if err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (o *simulation) seedFlags(cmd *cobra.Command, seeds int) {
 }
 
 // spec checks the flags.
-func (o *simulation) spec() (sim.Spec, error) {
+func (a *app) spec(o *simulation) (sim.Spec, error) {
 	link, err := sim.ParseLink(o.link)
 	if err != nil {
 		return sim.Spec{}, usagef("--link: %w", err)
@@ -113,12 +113,12 @@ func (o *simulation) spec() (sim.Spec, error) {
 		return sim.Spec{}, usagef("--time %v: want more than 0 and at most %v", o.time, sim.TimeMax)
 	}
 	for _, cc := range o.cc {
-		if err := checkCC(cc); err != nil {
+		if err := a.checkCC(cc); err != nil {
 			return sim.Spec{}, usagef("--cc: %w", err)
 		}
 	}
 	return sim.Spec{
-		Link: link, CC: o.cc, Algorithms: catalog.All().Creators(), Flows: o.flows, Time: o.time, Seed: o.seed,
+		Link: link, CC: o.cc, Algorithms: a.table().Creators(), Flows: o.flows, Time: o.time, Seed: o.seed,
 	}, o.checkSeeds()
 }
 

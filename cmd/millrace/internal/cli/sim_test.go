@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/millrace-tcp/millrace/congestion/catalog"
+	"github.com/millrace-tcp/millrace/congestion/reno"
 )
 
 // runSim runs a command line to its end.
@@ -145,5 +146,29 @@ func TestSimKnowsTheAlgorithms(t *testing.T) {
 				t.Errorf("%s: status %d, %s%s", spec, status, out, diag)
 			}
 		}
+	}
+}
+
+// A program with algorithms of its own has them in every command, beside those of millrace.
+func TestOwnAlgorithms(t *testing.T) {
+	own := catalog.Entry{
+		Name: "mine", About: "Reno by another name",
+		New: func(catalog.Values) (catalog.Maker, error) { return reno.New, nil },
+	}
+	for _, args := range []string{
+		"cc list",
+		"sim --cc mine,cubic --time 2s",
+		"sim compare --cc mine --time 2s --seeds 1",
+	} {
+		var out, diag syncBuffer
+		a := &app{algorithms: append(catalog.All(), own), stdout: &out, stderr: &diag}
+		if status := a.run(t.Context(), strings.Fields(args)); status != 0 || !strings.Contains(out.String(), "mine") {
+			t.Errorf("%s: status %d, %s%s", args, status, out.String(), diag.String())
+		}
+	}
+	var out, diag syncBuffer
+	a := &app{stdout: &out, stderr: &diag}
+	if status := a.run(t.Context(), []string{"sim", "--cc", "mine"}); status != statusUsage {
+		t.Errorf("status %d for an algorithm that is not there: %s", status, diag.String())
 	}
 }

@@ -40,10 +40,10 @@ about: it shows how an algorithm judges, not how the network would have answered
 	asJSON := f.Bool("json", false, "print one object")
 	html := f.String("html", "", "write a page with both windows to `FILE`")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := checkCC(*cc); err != nil {
+		if err := a.checkCC(*cc); err != nil {
 			return usagef("--cc: %w", err)
 		}
-		r, err := replayFile(args[0], *cc, *html)
+		r, err := a.replayFile(args[0], *cc, *html)
 		if err != nil {
 			return err
 		}
@@ -62,8 +62,8 @@ about: it shows how an algorithm judges, not how the network would have answered
 	return cmd
 }
 
-func replayFile(name, cc, html string) (*trace.Replayed, error) {
-	_, maker, err := catalog.All().Parse(cc)
+func (a *app) replayFile(name, cc, html string) (*trace.Replayed, error) {
+	_, maker, err := a.table().Parse(cc)
 	if err != nil {
 		return nil, err
 	}

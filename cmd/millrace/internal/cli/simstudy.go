@@ -63,7 +63,7 @@ file says.`,
 
 // runScenario runs a file, where flags that are given replace what it says.
 func (a *app) runScenario(cmd *cobra.Command, o *simulation, name string) error {
-	s, err := scenario.Load(name, catalog.All().Creators())
+	s, err := scenario.Load(name, a.table().Creators())
 	if err != nil {
 		return usageError{err}
 	}
@@ -106,7 +106,7 @@ longer than the shortest the round trips were, at the 95th percentile.`,
 	}
 	o := new(simulation)
 	f := cmd.Flags()
-	all := catalog.All().Names()
+	all := a.table().Names()
 	f.StringVar(&o.link, "link", sim.LinkDefault, "the bottleneck, `SPEC`, see millrace sim --help")
 	f.StringSliceVar(&o.cc, "cc", all, "congestion control `NAME,...`, see millrace cc list")
 	f.Lookup("cc").DefValue = "all"
@@ -115,7 +115,7 @@ longer than the shortest the round trips were, at the 95th percentile.`,
 	o.seedFlags(cmd, 4)
 	html := f.String("html", "", "write a page with a plot to `FILE`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		spec, err := o.spec()
+		spec, err := a.spec(o)
 		if err != nil {
 			return err
 		}
@@ -200,14 +200,14 @@ question to answer.`,
 	o.seedFlags(cmd, 3)
 	html := cmd.Flags().String("html", "", "write the card as a page to `FILE`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := checkCC(*cc); err != nil {
+		if err := a.checkCC(*cc); err != nil {
 			return usagef("--cc: %w", err)
 		}
 		if err := o.checkSeeds(); err != nil {
 			return err
 		}
 		runner := a.simRunner(new(sim.Spec), 2)
-		card, err := runner.Card(cmd.Context(), *cc, catalog.All().Creators(), o.seed, o.seeds)
+		card, err := runner.Card(cmd.Context(), *cc, a.table().Creators(), o.seed, o.seeds)
 		if err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ var (
 type nic struct {
 	*millrace.NIC
 	congestion string // as it was opened with
+	algorithms catalog.Table
 	chosen     atomic.Pointer[chosen]
 	capture    *capture
 	trace      *trace.Live // nil: nothing is recorded
@@ -63,7 +64,11 @@ func Open(cfg Config) (Network, error) {
 		}
 		mc.Stack.TCP.ECN = ecn
 	}
-	n := &nic{congestion: cfg.Congestion}
+	if cfg.Algorithms == nil {
+		cfg.Algorithms = catalog.All()
+	}
+	mc.Algorithms = cfg.Algorithms
+	n := &nic{congestion: cfg.Congestion, algorithms: cfg.Algorithms}
 	if err := n.ChooseCongestion(""); err != nil {
 		return nil, err
 	}
@@ -148,7 +153,7 @@ func (n *nic) ChooseCongestion(spec string) error {
 	if spec == "" {
 		spec = n.congestion
 	}
-	name, maker, err := catalog.All().Parse(spec)
+	name, maker, err := n.algorithms.Parse(spec)
 	if err != nil {
 		return fmt.Errorf("network: choose congestion control: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/millrace-tcp/millrace/congestion/catalog"
 	"github.com/millrace-tcp/millrace/stack"
 )
 
@@ -35,6 +36,7 @@ type HandlerListener interface {
 type Config struct {
 	NIC          string        // interface name; "": DefaultNIC
 	Congestion   string        // name and options, "cubic?hystart=off"; "": the stack's default
+	Algorithms   catalog.Table // that Congestion may name; nil: those of millrace
 	ECN          string        // "passive", "off", "classic" or "accurate"; "": passive
 	Mode         string        // "auto", "zerocopy", "copy" or "generic"; "": auto
 	Queues       int           // receive queues to serve; 0: all
