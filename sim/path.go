@@ -304,8 +304,8 @@ func (l *path) chosen(now mono.Time, frame []byte) bool {
 
 // markCE sets CE on an IPv4 or IPv6 packet that is ECN-capable, and says whether it was.
 func markCE(frame []byte) bool {
-	eth, err := wire.ParseEthernet(frame)
-	if err != nil || len(frame) < eth.Len+20 {
+	var eth wire.EthHeader
+	if wire.ParseEthernet(frame, &eth) != nil || len(frame) < eth.Len+20 {
 		return false
 	}
 	ip := frame[eth.Len:]
@@ -358,8 +358,8 @@ func flowOf(frame []byte) int {
 
 // parse reads the TCP segment of a frame, whether its checksums are right or not.
 func parse(frame []byte, seg *wire.Segment) bool {
-	eth, err := wire.ParseEthernet(frame)
-	if err != nil {
+	var eth wire.EthHeader
+	if wire.ParseEthernet(frame, &eth) != nil {
 		return false
 	}
 	var ip wire.Packet

@@ -21,11 +21,9 @@ func (p *Port) Recv(dst []dataplane.Frame) int {
 		}
 		inside = e.length&moreBit != 0
 		start, length := int(e.index)*size, int(e.length&^moreBit)
-		dst[n] = dataplane.Frame{
-			Data:   from.mem[start : start+length : start+size],
-			Handle: uint64(e.index),
-			More:   inside,
-		}
+		f := &dst[n]
+		f.Data = from.mem[start : start+length : start+size]
+		f.More, f.ChecksumAt, f.Handle = inside, 0, uint64(e.index)
 		from.state[e.index] = received
 		octets += length
 		n++
@@ -101,7 +99,9 @@ func (p *Port) Alloc(dst []dataplane.Frame) int {
 	for i := range n {
 		index := p.free[len(p.free)-1-i]
 		start := int(index) * size
-		dst[i] = dataplane.Frame{Data: p.mem[start : start+size : start+size], Handle: uint64(index)}
+		f := &dst[i]
+		f.Data = p.mem[start : start+size : start+size]
+		f.More, f.ChecksumAt, f.Handle = false, 0, uint64(index)
 		p.state[index] = lent
 	}
 	p.free = p.free[:len(p.free)-n]

@@ -57,8 +57,8 @@ func (p *port) Alloc(dst []dataplane.Frame) int {
 func (p *port) Send(frames []dataplane.Frame) {
 	for _, f := range frames {
 		s := sent{at: p.now()}
-		eth, err := wire.ParseEthernet(f.Data)
-		if err == nil && wire.ParseIP(f.Data[eth.Len:], &s.ip) == nil && s.ip.TCPValid() {
+		var eth wire.EthHeader
+		if wire.ParseEthernet(f.Data, &eth) == nil && wire.ParseIP(f.Data[eth.Len:], &s.ip) == nil && s.ip.TCPValid() {
 			_ = wire.ParseTCP(s.ip.Payload, &s.seg)
 		}
 		p.sent = append(p.sent, s)

@@ -67,8 +67,7 @@ func (e *Engine) gather(first, n int) (last int) {
 func (e *Engine) frameIn(now mono.Time, from *Engine) {
 	in := &e.in
 	b := in.frame
-	var err error
-	if in.eth, err = wire.ParseEthernet(b); err != nil {
+	if wire.ParseEthernet(b, &in.eth) != nil {
 		e.stats.Drop.Ethernet++
 		return
 	}

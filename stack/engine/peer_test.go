@@ -124,8 +124,8 @@ func (p *peer) recv() (s wire.Segment, ok bool) {
 		return s, false
 	}
 	defer p.port.Free(f[:])
-	eth, err := wire.ParseEthernet(f[0].Data)
-	if err != nil {
+	var eth wire.EthHeader
+	if err := wire.ParseEthernet(f[0].Data, &eth); err != nil {
 		p.t.Fatal(err)
 	}
 	if eth.VLAN != p.vlan {

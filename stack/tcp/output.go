@@ -107,7 +107,8 @@ func (c *Conn) OutputSum() (header int, payload wire.Partial) {
 // cannot be, <SEQ=SEG.ACK><CTL=RST>.
 func (c *Conn) putRST(now mono.Time, b []byte) int {
 	c.p.Stats.OutRsts++
-	seg := c.segment(c.owe.rstSEQ, wire.RST|wire.ACK)
+	var seg wire.Segment
+	c.segment(&seg, c.owe.rstSEQ, wire.RST|wire.ACK)
 	if c.owe.rstBare {
 		seg.Flags, seg.ACK = wire.RST, 0
 	} else if c.rcv.tsOK {
@@ -120,7 +121,8 @@ func (c *Conn) putRST(now mono.Time, b []byte) int {
 // putSYN is SYN, or SYN and ACK, with the options. Its window is never scaled.
 func (c *Conn) putSYN(now mono.Time, b []byte) int {
 	c.owe.syn = false
-	seg := c.segment(c.p.ISS, wire.SYN)
+	var seg wire.Segment
+	c.segment(&seg, c.p.ISS, wire.SYN)
 	o := &seg.Opt
 	o.Has |= wire.HasMSS
 	o.MSS = uint16(min(c.p.MSS, 0xffff))
@@ -158,26 +160,27 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 // putProbe is a segment that the peer must answer because it lies before its window: the
 // last octet acknowledged, without data. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.4
 func (c *Conn) putProbe(now mono.Time, b []byte) int {
-	seg := c.segment(c.snd.UNA.Add(-1), wire.ACK)
+	var seg wire.Segment
+	c.segment(&seg, c.snd.UNA.Add(-1), wire.ACK)
 	c.stamp(now, &seg, true)
 	return c.put(b, &seg)
 }
 
 // putACK is an ACK without data, of octet at.
 func (c *Conn) putACK(now mono.Time, b []byte, at seq.Num) int {
-	seg := c.segment(c.snd.NXT, wire.ACK)
+	var seg wire.Segment
+	c.segment(&seg, c.snd.NXT, wire.ACK)
 	seg.ACK = at
 	c.stamp(now, &seg, true)
 	c.p.Stats.TCPPureAcks++
 	return c.put(b, &seg)
 }
 
-// segment is a segment of this connection without data.
-func (c *Conn) segment(at seq.Num, flags wire.Flags) wire.Segment {
-	return wire.Segment{
-		SrcPort: c.p.LocalPort, DstPort: c.p.RemotePort,
-		SEQ: at, ACK: c.rcv.NXT, Flags: flags,
-	}
+// segment makes seg, which is zero, a segment of this connection without data. It does so in
+// place: a processor that is to copy what it has just written field by field waits for that.
+func (c *Conn) segment(seg *wire.Segment, at seq.Num, flags wire.Flags) {
+	seg.SrcPort, seg.DstPort = c.p.LocalPort, c.p.RemotePort
+	seg.SEQ, seg.ACK, seg.Flags = at, c.rcv.NXT, flags
 }
 
 // stamp adds what every segment after the handshake carries: the window, timestamps, and

@@ -15,7 +15,8 @@ type rateSampler struct {
 	round       uint64
 }
 
-// onSend stamps a segment that is sent while flight octets are on their way.
+// onSend stamps a segment that is sent while flight octets are on their way: it sets all that is
+// for the delivery rate.
 func (r *rateSampler) onSend(s *sent, now mono.Time, f *congestion.Flow, flight int) {
 	if flight == 0 {
 		r.firstAt, r.deliveredAt = now, now

@@ -62,12 +62,15 @@ func (b *scoreboard) first() *sent { return b.at(0) }
 const boardIdleMax = 8
 
 // push adds a segment that was just sent.
-func (b *scoreboard) push(s sent) {
+func (b *scoreboard) push(s sent) { *b.extend() = s }
+
+// extend adds a segment and returns it, to be filled in: all of it is what an older one was.
+func (b *scoreboard) extend() *sent {
 	if b.n == len(b.ring) {
 		b.grow()
 	}
-	b.ring[(b.head+b.n)&(len(b.ring)-1)] = s
 	b.n++
+	return b.at(b.n - 1)
 }
 
 func (b *scoreboard) grow() {

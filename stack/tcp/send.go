@@ -128,7 +128,8 @@ const headerMin = 20
 
 // putSegment writes the segment that s describes: header, then data out of the send queue.
 func (c *Conn) putSegment(now mono.Time, b []byte, s *sent, fresh bool) int {
-	seg := c.segment(s.start, wire.ACK)
+	var seg wire.Segment
+	c.segment(&seg, s.start, wire.ACK)
 	n := c.dataLen(s)
 	if n < s.len() {
 		seg.Flags |= wire.FIN
@@ -196,25 +197,25 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 // putFresh sends the next octets of the stream, the last of which may be the FIN. larger is
 // the size that is tried with it, or 0.
 func (c *Conn) putFresh(now mono.Time, b []byte, octets int, fin bool, larger int) int {
-	s := sent{start: c.snd.NXT, end: c.snd.NXT.Add(octets), at: now}
 	prior := c.pipe()
-	c.rate.onSend(&s, now, &c.flow, prior)
 	if c.board.len() == 0 {
 		c.life.stalledAt = now
 		c.armUserTimeout(now)
 	}
+	s := c.board.extend()
+	s.start, s.end, s.mark, s.at = c.snd.NXT, c.snd.NXT.Add(octets), 0, now
+	c.rate.onSend(s, now, &c.flow, prior)
 	c.snd.NXT = s.end
 	if fin {
 		c.snd.fin = true
 		c.sentFIN()
 	}
-	c.board.push(s)
 	if larger > 0 {
-		c.tried(&s, larger)
+		c.tried(s, larger)
 	}
-	c.noteSent(now, &s, prior)
+	c.noteSent(now, s, prior)
 	c.timers[timerProbe] = c.probeTimeout(now)
-	return c.putSegment(now, b, &s, true)
+	return c.putSegment(now, b, s, true)
 }
 
 // noteSent tells the governor what was sent while prior octets were in flight, and who else

@@ -32,28 +32,28 @@ type EthHeader struct {
 	Len int
 }
 
-// ParseEthernet reads the header of the frame b. A second tag, or an 802.1ad one, is left
-// as the EtherType for the caller not to know.
-func ParseEthernet(b []byte) (EthHeader, error) {
+// ParseEthernet reads the header of the frame b into h. A second tag, or an 802.1ad one, is left
+// as the EtherType for the caller not to know. Every field of h is set if it returns nil; if not,
+// h is undefined.
+func ParseEthernet(b []byte, h *EthHeader) error {
 	if len(b) < EthernetLen {
-		return EthHeader{}, ErrEthernetShort
+		return ErrEthernetShort
 	}
-	h := EthHeader{
-		Dst:       [6]byte(b[0:6]),
-		Src:       [6]byte(b[6:12]),
-		EtherType: binary.BigEndian.Uint16(b[12:14]),
-		Len:       EthernetLen,
-	}
+	h.Dst = [6]byte(b[0:6])
+	h.Src = [6]byte(b[6:12])
+	h.VLAN = 0
+	h.EtherType = binary.BigEndian.Uint16(b[12:14])
+	h.Len = EthernetLen
 	if h.EtherType != etherTypeVLAN {
-		return h, nil
+		return nil
 	}
 	if len(b) < EthernetVLANLen {
-		return EthHeader{}, ErrEthernetShort
+		return ErrEthernetShort
 	}
 	h.VLAN = binary.BigEndian.Uint16(b[14:16]) & 0x0fff
 	h.EtherType = binary.BigEndian.Uint16(b[16:18])
 	h.Len = EthernetVLANLen
-	return h, nil
+	return nil
 }
 
 // PutEthernet writes h to the start of b, with a tag if h has a VLAN, and returns the

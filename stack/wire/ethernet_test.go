@@ -30,8 +30,9 @@ func TestEthernet(t *testing.T) {
 		if tt.err == nil {
 			tt.want.Dst, tt.want.Src = macB, macA
 		}
-		got, err := wire.ParseEthernet(tt.b)
-		if got != tt.want || !errors.Is(err, tt.err) {
+		got := wire.EthHeader{VLAN: 7} // that of the frame before
+		err := wire.ParseEthernet(tt.b, &got)
+		if err == nil && got != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: got %+v, %v, want %+v, %v", tt.name, got, err, tt.want, tt.err)
 		}
 	}
@@ -45,7 +46,8 @@ func TestPutEthernet(t *testing.T) {
 		}
 		b := bytes.Repeat([]byte{0xee}, 19)
 		n := wire.PutEthernet(b, &h)
-		got, err := wire.ParseEthernet(b[:n])
+		var got wire.EthHeader
+		err := wire.ParseEthernet(b[:n], &got)
 		if got != h || err != nil || n != h.Len || b[n] != 0xee {
 			t.Errorf("VLAN %d: wrote %x, read back %+v, %v, want %+v", vlan, b[:n], got, err, h)
 		}

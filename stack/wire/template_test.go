@@ -18,8 +18,8 @@ func TestTemplateIsReadBack(t *testing.T) {
 				s := dataSegment(n)
 				frame := buildFrame(t, &tm, s)
 				frame = append(frame, 0, 0, 0) // padding
-				eth, err := wire.ParseEthernet(frame)
-				if err != nil || eth.Dst != macB || eth.Src != macA || eth.VLAN != vlan {
+				var eth wire.EthHeader
+				if err := wire.ParseEthernet(frame, &eth); err != nil || eth.Dst != macB || eth.Src != macA || eth.VLAN != vlan {
 					t.Fatalf("%s: Ethernet header = %+v, %v", v.name, eth, err)
 				}
 				var p wire.Packet
