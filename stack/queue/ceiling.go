@@ -107,6 +107,7 @@ func (q *Recv) RefusesAhead() bool { return q.row.pool.Level() == Full }
 func (q *Recv) Prune() {
 	var home homeward
 	q.mu.Lock()
+	q.into, q.held = nil, false
 	if end := q.end.Load(); !q.shut && q.high > end {
 		q.high = end
 		q.dropKept(end, &home)

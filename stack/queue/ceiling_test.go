@@ -61,6 +61,7 @@ func TestPrune(t *testing.T) {
 	}
 	q.WriteAt(data[:5000], 0)
 	q.Advance(5000)
+	q.Settle()
 	if q.Refuses(queue.FloorOctets-5000) || !q.Refuses(queue.FloorOctets-4999) || !q.RefusesAhead() {
 		t.Error("the floor is not kept")
 	}
@@ -74,6 +75,7 @@ func TestPrune(t *testing.T) {
 	}
 	q.WriteAt(data[5000:30_000], 5000)
 	q.Advance(30_000)
+	q.Settle()
 	buf := make([]byte, 50_000)
 	if n := q.Read(buf); n != 30_000 || string(buf[:n]) != string(data[:n]) {
 		t.Errorf("read %d octets, or others", n)

@@ -106,6 +106,7 @@ func TestFrameIsLent(t *testing.T) {
 	data := pattern(900)
 	n.receive(q, data, 0)
 	q.Advance(900)
+	q.Settle()
 	first, second := q.Lend(500), q.Lend(1000)
 	if !bytes.Equal(first.Bytes(), data[:500]) || !bytes.Equal(second.Bytes(), data[500:]) {
 		t.Fatal("what is lent differs")
@@ -129,6 +130,7 @@ func TestFrameIsNotKept(t *testing.T) {
 	q := n.keeping(&pool)
 	n.receive(q, pattern(frameSize/4-1), 0)
 	q.Advance(frameSize/4 - 1)
+	q.Settle()
 	n.wantOut(0)
 	q.Read(make([]byte, 10))
 	n.receive(q, pattern(900), frameSize/4-1)
@@ -150,6 +152,7 @@ func TestFramesShort(t *testing.T) {
 		n.receive(idle, want[i*each:][:each], uint64(i*each))
 	}
 	idle.Advance(most * each)
+	idle.Settle()
 	lease := idle.Lend(100)
 	lent := bytes.Clone(lease.Bytes())
 	at := uint64(0)
@@ -157,6 +160,7 @@ func TestFramesShort(t *testing.T) {
 		n.receive(busy, want[:each], at)
 		at += each
 		busy.Advance(at)
+		busy.Settle()
 		var both [2]queue.Lease // of a chunk there may be two
 		busy.LendAll(both[:], each)
 		if got := append(bytes.Clone(both[0].Bytes()), both[1].Bytes()...); !bytes.Equal(got, want[:each]) {
@@ -315,6 +319,7 @@ func (n *nic) burst(q *queue.Recv, data []byte, next int, rnd *rand.Rand) int {
 	for i := range cuts {
 		segment(i)
 		q.Advance(uint64(min(end, cuts[i]+900)))
+		q.Settle()
 	}
 	return end
 }
@@ -332,6 +337,7 @@ func TestFramesLeave(t *testing.T) {
 			n.receive(q, data[i*each:][:each], uint64(i*each))
 		}
 		q.Advance(uint64(len(data)))
+		q.Settle()
 		leases := make([]queue.Lease, 10)
 		q.LendAll(leases, 1<<20)
 		var all sync.WaitGroup
@@ -376,6 +382,7 @@ func TestFramesNoAllocation(t *testing.T) {
 			at += 900
 		}
 		q.Advance(at)
+		q.Settle()
 		queue.ReleaseAll(leases[:q.LendAll(leases, 1<<20)])
 	}
 	turn()

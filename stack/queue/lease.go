@@ -209,7 +209,7 @@ const lentIdleMax = 16
 // have each held by a chunk of its own. The caller holds mu.
 func (q *Recv) drop() {
 	read := q.read.Load()
-	if read == q.high && q.lent.none() {
+	if !q.held && read == q.high && q.lent.none() {
 		q.row.dropAll()
 		return
 	}

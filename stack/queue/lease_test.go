@@ -13,6 +13,7 @@ import (
 func fill(q *queue.Recv, data []byte) {
 	q.WriteAt(data, 0)
 	q.Advance(uint64(len(data)))
+	q.Settle()
 }
 
 // Leases are released in any order; the room that the peer is told comes with the release.
@@ -60,6 +61,7 @@ func TestLeasesOfOctetsShareAChunk(t *testing.T) {
 	for off := range data {
 		q.WriteAt(data[off:off+1], uint64(off))
 		q.Advance(uint64(off + 1))
+		q.Settle()
 		leases = append(leases, q.Lend(10))
 	}
 	if n := pool.InUse(); n != 2*queue.ChunkSize {
@@ -225,6 +227,7 @@ func TestLeasesUnderConcurrency(t *testing.T) {
 			recv.WriteAt(buf[:n], off)
 			off += uint64(n)
 			recv.Advance(off)
+			recv.Settle()
 			send.Release(off)
 		}
 	})

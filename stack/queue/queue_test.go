@@ -81,11 +81,15 @@ func TestRecvOutOfOrder(t *testing.T) {
 				next++
 			}
 			q.Advance(uint64(min(len(data), next*size)))
+			if r.IntN(3) == 0 {
+				q.Settle()
+			}
 			buf := make([]byte, r.IntN(5000))
 			got = append(got, buf[:q.Read(buf)]...)
 		}
 		rest := make([]byte, len(data))
 		got = append(got, rest[:q.Read(rest)]...)
+		q.Settle()
 		if !bytes.Equal(got, data) {
 			t.Fatalf("seed %d: the stream differs", seed)
 		}
@@ -140,6 +144,9 @@ func TestQueuesUnderConcurrency(t *testing.T) {
 			recv.WriteAt(buf[:n], off)
 			off += uint64(n)
 			recv.Advance(off)
+			if off%5 == 0 {
+				recv.Settle() // a batch has ended
+			}
 			send.Release(off)
 		}
 	})
@@ -151,6 +158,55 @@ func TestQueuesUnderConcurrency(t *testing.T) {
 	wg.Wait()
 	if !bytes.Equal(got, data) {
 		t.Error("the stream differs")
+	}
+	recv.Settle()
+	wantEmpty(t, &pool)
+}
+
+// The worker writes into a chunk without asking again, whatever the reader does meanwhile: the
+// chunk stays until the batch has ended, and no longer.
+func TestRecvHoldsAChunkForABatch(t *testing.T) {
+	var pool queue.Pool
+	var q, other queue.Recv
+	q.Init(&pool, 1<<20)
+	other.Init(&pool, 1<<20)
+	got := make([]byte, 100)
+	q.WriteAt([]byte("one"), 0)
+	q.Advance(3)
+	if n := q.Read(got); string(got[:n]) != "one" {
+		t.Fatalf("read %q, want one", got[:n])
+	}
+	other.WriteAt([]byte("stranger"), 0) // takes the chunk if it was given back
+	q.WriteAt([]byte("two"), 3)
+	q.Advance(6)
+	other.Advance(8)
+	if n := other.Read(got); string(got[:n]) != "stranger" {
+		t.Errorf("another queue read %q, want stranger", got[:n])
+	}
+	other.Settle()
+	if n := q.Read(got); string(got[:n]) != "two" {
+		t.Errorf("read %q, want two", got[:n])
+	}
+	if pool.InUse() != queue.ChunkSize {
+		t.Errorf("%d octets in use within a batch, want a chunk", pool.InUse())
+	}
+	q.Settle()
+	wantEmpty(t, &pool)
+	if copy(q.Room(6), "lost") != 4 {
+		t.Error("no room for four octets")
+	}
+	q.Settle()
+	wantEmpty(t, &pool) // what was put into Room alone was never there
+
+	// Memory runs short: what lies ahead goes, and is not written to any more.
+	q.WriteAt([]byte("ahead"), 6+queue.ChunkSize)
+	q.Prune()
+	wantEmpty(t, &pool)
+	q.WriteAt([]byte("three"), 6)
+	q.Advance(11)
+	q.Settle()
+	if n := q.Read(got); string(got[:n]) != "three" {
+		t.Errorf("read %q, want three", got[:n])
 	}
 	wantEmpty(t, &pool)
 }
@@ -173,6 +229,7 @@ func TestShutUnderConcurrency(t *testing.T) {
 			for i := range uint64(20) {
 				recv.WriteAt(pattern(3000), 3000*i)
 				recv.Advance(3000 * (i + 1))
+				recv.Settle()
 			}
 		})
 		send.Shut()
@@ -197,6 +254,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		off += uint64(len(buf))
 		send.Release(off)
 		recv.Advance(off)
+		recv.Settle()
 		recv.Read(buf)
 	}
 	if n := testing.AllocsPerRun(5000, step); n != 0 {
@@ -220,6 +278,7 @@ func BenchmarkSegmentThroughBothQueues(b *testing.B) {
 		off += uint64(len(buf))
 		send.Release(off)
 		recv.Advance(off)
+		recv.Settle()
 		recv.Read(buf)
 	}
 }

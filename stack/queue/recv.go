@@ -12,13 +12,16 @@ import (
 type Recv struct {
 	mu   sync.Mutex
 	row  row
-	high uint64 // bytes before it may have been written
+	high uint64 // bytes before it may have been written; the worker's while held
 	lent *loans // nil until the first lease, and again when many have ended
 
 	frames *Frames // nil: none can be kept
 	kept   *kept   // the last one, whose next is the first; nil: none
 	shut   bool
+	held   bool        // the worker writes into a chunk without the mutex, until Settle
+	intoNo uint32      // the number of that chunk, modulo 2^32; the worker's
 	lends  atomic.Bool // the reader has bytes lent: it did so last
+	into   *chunk      // that the worker writes into; the worker's
 
 	read  atomic.Uint64 // bytes before it were read, or lent
 	taken atomic.Uint64 // bytes that were read, or released: what the window goes by
@@ -76,20 +79,58 @@ func (q *Recv) WriteAt(p []byte, off uint64) {
 		return
 	}
 	for len(p) > 0 {
-		in := off % ChunkSize
-		n := min(len(p), int(ChunkSize-in))
-		q.mu.Lock()
-		if q.shut {
-			q.mu.Unlock()
+		room := q.Room(off)
+		if room == nil {
 			return
 		}
-		c := q.place(off)
-		q.high = max(q.high, off+uint64(n))
-		q.mu.Unlock()
-		copy(c[in:], p[:n])
+		n := copy(room, p)
 		p = p[n:]
 		off += uint64(n)
+		q.high = max(q.high, off)
 	}
+}
+
+// Room returns where the bytes from offset off on go, not before End, up to the end of their
+// chunk; nil where nobody will read them. What is put there without WriteAt is as if it were not. It
+// is valid until Settle. For the worker only.
+//
+// The chunk is held: the row keeps it though all of it were read, so that the mutex is taken once
+// for what comes into a chunk at once, not for each segment.
+func (q *Recv) Room(off uint64) []byte {
+	if (q.into == nil || q.intoNo != uint32(off/ChunkSize)) && !q.hold(off) {
+		return nil
+	}
+	return q.into[off%ChunkSize:]
+}
+
+// hold looks the chunk of offset off up for Room, and says whether there is one.
+func (q *Recv) hold(off uint64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.shut {
+		q.into = nil
+		return false
+	}
+	q.into, q.intoNo = q.place(off), uint32(off/ChunkSize)
+	q.held = true
+	return true
+}
+
+// Settle says that the worker has written what it has for now. For the worker only.
+func (q *Recv) Settle() {
+	if q.into != nil {
+		q.settle()
+	}
+}
+
+func (q *Recv) settle() {
+	q.into = nil
+	q.mu.Lock()
+	q.held = false
+	if !q.shut && q.read.Load() == q.high {
+		q.drop() // the reader has been as quick
+	}
+	q.mu.Unlock()
 }
 
 // place returns the chunk for offset off. The caller holds mu.

@@ -99,8 +99,8 @@ type recvSpace struct {
 	finSEQ   seq.Num
 	segMax   int       // largest payload seen: what the peer uses as full-sized
 	ackAhead int       // octets accepted since the last ACK was owed
-	quick    int       // segments still acknowledged at once: the peer is in slow start
-	lossy    int       // segments that the path still counts as lossy for
+	quick    int32     // segments still acknowledged at once: the peer is in slow start
+	lossy    int32     // segments that the path still counts as lossy for
 	dataAt   mono.Time // when the last segment came in order
 
 	tsOK     bool // timestamps were agreed, or are offered

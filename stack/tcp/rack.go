@@ -20,8 +20,8 @@ type rack struct {
 	round      seq.Num
 	inRound    bool // a DSACK was counted; the next counts when round is acknowledged
 	reordering bool
-	mult       int // how many quarters of the minimum RTT the reordering window is
-	persist    int // recoveries until mult is taken back
+	mult       int32 // how many quarters of the minimum RTT the reordering window is
+	persist    int32 // recoveries until mult is taken back
 }
 
 // reoPersist is how many recoveries a widened reordering window lasts (RFC 8985, section 6.2,
