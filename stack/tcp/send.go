@@ -106,7 +106,21 @@ func (c *Conn) payloadRoom(b []byte) int {
 		o.NSACK = uint8(min(n+1, wire.SACKMax))
 	}
 	h := c.longestHeader(o)
-	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h))
+	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h, c.halfWindow()))
+}
+
+// halfWindow is the most data in a segment to a peer whose window was never larger than two:
+// half of it, so that one segment can be on its way while the other is being read. "SHOULD use
+// Fs = 1/2" has the rule for less than that: a peer with a small buffer offers what it has
+// left, in units of the segments that it gets, and of one that took most of its window it may
+// never again offer half: then each segment would wait for the override timer. Linux does the
+// same, and like here not below the default MSS, which every window is to hold.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
+func (c *Conn) halfWindow() int {
+	if c.snd.wndMax <= DefaultMSS {
+		return DefaultMSS
+	}
+	return c.snd.wndMax / 2
 }
 
 // longestHeader is what a header with up to o.NSACK blocks may come to. With fewer blocks than
