@@ -4,6 +4,7 @@ import (
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/seq"
+	"github.com/millrace-tcp/millrace/stack/tcp"
 	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
@@ -175,7 +176,15 @@ func (e *Engine) checksumOK(p *wire.Packet) bool {
 
 // connIn hands a segment to its connection.
 func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
-	if in.seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN && c.tcp.CanReuse(&in.seg) {
+	opens := in.seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN
+	if opens && c.tcp.State() == tcp.StateClosed {
+		// It ended in this batch, as by an RST from a peer that begins again at once.
+		e.notify(c)
+		e.bury(c)
+		e.strangerIn(now, in)
+		return
+	}
+	if opens && c.tcp.CanReuse(&in.seg) {
 		// TIME-WAIT, and the application has not closed it yet. It has all its data.
 		if l := e.listening(in.ip.Dst, in.key.lport); l != nil && !l.cfg.Acceptor.Full() {
 			r := reusable{nextISS: c.tcp.NextISS()}

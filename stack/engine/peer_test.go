@@ -57,6 +57,13 @@ func (p *peer) template() wire.Template {
 // send sends a segment from port 1000 to port 80 and has the engine look at it.
 func (p *peer) send(s wire.Segment) {
 	p.t.Helper()
+	p.put(s)
+	p.settle()
+}
+
+// put sends a segment that the engine gets with what follows.
+func (p *peer) put(s wire.Segment) {
+	p.t.Helper()
 	if s.SrcPort == 0 {
 		s.SrcPort = 1000
 	}
@@ -74,7 +81,6 @@ func (p *peer) send(s wire.Segment) {
 		t.Finish(b[:t.Len()+n])
 		return t.Len() + n
 	})
-	p.settle()
 }
 
 // settle steps the engine until it has nothing to do.
@@ -311,6 +317,25 @@ func TestTimeWaitReuseBeforeClose(t *testing.T) {
 	}
 	if s := p.h.e.Stats(); s.TimeWaitReused != 1 || s.HalfOpen != 1 || s.Conns != 0 {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// TestReuseAfterReset: a peer resets its connection and opens another one from the same port,
+// and both segments come in one batch.
+func TestReuseAfterReset(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.h.listen(80)
+	nxt, _ := p.open(5000)
+	p.put(wire.Segment{SEQ: nxt, Flags: wire.RST})
+	p.send(wire.Segment{SEQ: nxt + 1000, Flags: wire.SYN})
+	if s := p.want(wire.SYN | wire.ACK); s.ACK != nxt+1001 {
+		t.Errorf("got ACK %d, want %d", s.ACK, nxt+1001)
+	}
+	if got := p.h.accepted[0].Status().Cause(); got != tcp.Reset {
+		t.Errorf("the first connection ended by %v, want %v", got, tcp.Reset)
+	}
+	if s := p.h.e.Stats(); s.HalfOpen != 1 || s.Conns != 0 || p.h.claims != 0 {
+		t.Errorf("got %d half open, %d connections, %d claims, want 1, 0, 0", s.HalfOpen, s.Conns, p.h.claims)
 	}
 }
 
