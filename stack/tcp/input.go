@@ -30,10 +30,6 @@ func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
 		c.inputRST(seg)
 		return
 	}
-	if seg.Flags.Has(wire.SYN) {
-		c.challenge(now, &c.p.Stats.TCPSYNChallenge)
-		return
-	}
 	if !seg.Flags.Has(wire.ACK) {
 		return
 	}
@@ -78,6 +74,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 		return
 	}
 	c.peerSYN(now, seg)
+	c.rcv.edge = c.rcv.NXT.Add(c.windowOfSYN())
 	c.setWindow(int(seg.WND), seg)
 	if acks {
 		c.ecnGranted(seg)
@@ -100,6 +97,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 		data := *seg
 		data.Flags &^= wire.SYN
 		data.SEQ = seg.SEQ.Add(1)
+		c.trim(&data)
 		c.inputText(now, &data)
 	}
 }
@@ -109,16 +107,28 @@ func (c *Conn) refuse(at seq.Num) {
 	c.owe.rst, c.owe.rstBare, c.owe.rstSEQ = true, true, at
 }
 
-// checkSequence is the first step: is any of the segment in the window? It cuts off what is
-// not. A segment that only acknowledges, into a closed window, passes.
+// checkSequence is the first step, and the fourth: is any of the segment in the window? It cuts
+// off what is not. A segment that only acknowledges, into a closed window, passes.
+//
+// "If the SYN bit is set, irrespective of the sequence number, TCP MUST send an ACK (also referred
+// to as challenge ACK)": what comes with it is not looked at.
+// https://www.rfc-editor.org/rfc/rfc5961.html#section-4.2
 func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
 	c.crossing(seg)
-	if c.acceptable(seg) {
+	window := c.rcv.edge.Sub(c.rcv.NXT)
+	switch {
+	case seg.Flags.Has(wire.RST):
+		// Judged by where it begins: data with it is text, and may not move it to RCV.NXT.
+		if seg.SEQ == c.rcv.NXT || seg.SEQ.In(c.rcv.NXT, window) {
+			return true
+		}
+		c.p.Stats.TCPOutOfWindow++
+		return false
+	case seg.Flags.Has(wire.SYN):
+	case c.acceptable(seg):
 		c.trim(seg)
 		return true
-	}
-	window := c.rcv.edge.Sub(c.rcv.NXT)
-	if window == 0 && seg.SEQ == c.rcv.NXT && !seg.Flags.Has(wire.RST) {
+	case window == 0 && seg.SEQ == c.rcv.NXT:
 		// "If the RCV.WND is zero, no segments will be acceptable, but special allowance
 		// should be made to accept valid ACKs". A FIN alone passes too, as with Linux: it needs no
 		// room, and a peer that sends it into a closed window would repeat it without end.
@@ -127,13 +137,8 @@ func (c *Conn) checkSequence(now mono.Time, seg *wire.Segment) bool {
 			seg.CutTo(0)
 			seg.Flags &^= wire.FIN
 		}
-		seg.Flags &^= wire.SYN
 		c.owe.ack = true
 		return true
-	}
-	if seg.Flags.Has(wire.RST) {
-		c.p.Stats.TCPOutOfWindow++
-		return false
 	}
 	c.inputUnacceptable(now, seg)
 	return false
@@ -152,13 +157,14 @@ func (c *Conn) crossing(seg *wire.Segment) {
 	}
 }
 
-// inputUnacceptable answers a segment outside of the window: "send an acknowledgment".
+// inputUnacceptable answers a segment outside of the window, or with SYN: "send an
+// acknowledgment".
 func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 	switch {
 	case c.state == StateSynReceived && seg.Flags&(wire.SYN|wire.ACK) == wire.SYN && seg.SEQ == c.rcv.IRS:
 		// The SYN again: our answer to it was lost.
 		c.owe.syn = true
-	case c.state == StateTimeWait && seg.Flags.Has(wire.FIN):
+	case c.state == StateTimeWait && seg.Flags&(wire.SYN|wire.FIN) == wire.FIN && seg.SEQ.Add(seg.LEN()) == c.rcv.NXT:
 		// "The only thing that can arrive in this state is a retransmission of the remote
 		// FIN. Acknowledge it, and restart the 2 MSL timeout."
 		c.owe.ack = true
@@ -206,11 +212,6 @@ func (c *Conn) acceptable(seg *wire.Segment) bool {
 // trim cuts what lies outside of the window off both ends.
 func (c *Conn) trim(seg *wire.Segment) {
 	if before := c.rcv.NXT.Sub(seg.SEQ); before > 0 {
-		if seg.Flags.Has(wire.SYN) {
-			seg.Flags &^= wire.SYN
-			seg.SEQ = seg.SEQ.Add(1)
-			before--
-		}
 		cut := min(before, seg.DataLen())
 		if cut > 0 && c.rcv.sackOK {
 			// A part came twice: https://www.rfc-editor.org/rfc/rfc2883.html#section-4.3

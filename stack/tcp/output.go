@@ -138,7 +138,7 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 	if c.rcv.tsOK {
 		c.putTimestamps(now, o)
 	}
-	window := min(c.p.Recv.Limit(), 0xffff)
+	window := c.windowOfSYN()
 	if answer {
 		seg.Flags |= wire.ACK | c.ecnAnswer()
 		if c.ecn.kind == ecnAccurate && c.count.synResent == 0 && !c.cfg.NoECNOption {
@@ -157,6 +157,9 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 	c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
 	return c.put(b, &seg)
 }
+
+// windowOfSYN is the window that a SYN offers.
+func (c *Conn) windowOfSYN() int { return min(c.p.Recv.Limit(), 0xffff) }
 
 // putProbe is a segment that the peer must answer because it lies before its window: the
 // last octet acknowledged, without data. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.4

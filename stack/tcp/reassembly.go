@@ -121,6 +121,24 @@ func (r *reassembly) forget(next seq.Num) {
 	}
 }
 
+// cut forgets what lies at end or behind it.
+func (r *reassembly) cut(end seq.Num) {
+	n := r.find(end)
+	if n < len(r.ranges) && r.ranges[n].Start.Less(end) {
+		r.ranges[n].End = end
+		n++
+	}
+	r.ranges = r.ranges[:n]
+	n = 0
+	for _, s := range r.recent[:r.marks] {
+		if s.Less(end) {
+			r.recent[n] = s
+			n++
+		}
+	}
+	r.marks = n
+}
+
 // blocks writes the SACK blocks to report into o, at most room of them: first a duplicate,
 // then the range that the last segment came in, then the others, newest first.
 // https://www.rfc-editor.org/rfc/rfc2018.html#section-4

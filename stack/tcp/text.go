@@ -12,6 +12,9 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if !c.state.receives() {
 		return
 	}
+	if seg.Flags.Has(wire.FIN) {
+		c.noteFIN(now, seg)
+	}
 	if seg.DataLen() > 0 {
 		if c.life.closed {
 			c.p.Stats.TCPAbortOnData++
@@ -24,15 +27,20 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 		c.takeData(now, seg)
 		c.tuneReceive(now, seg)
 	}
-	if seg.Flags.Has(wire.FIN) {
-		c.rcv.finAhead = true
-		c.rcv.finSEQ = seg.SEQ.Add(seg.DataLen())
-		if c.rcv.finSEQ != c.rcv.NXT && seg.DataLen() == 0 {
-			c.oweDuplicate(now)
-		}
-	}
 	if c.rcv.finAhead && c.rcv.finSEQ == c.rcv.NXT {
 		c.takeFIN(now)
+	}
+}
+
+// noteFIN takes note of where the peer's stream ends, before the segment's data is taken. Where it
+// said so first stands, and nothing lies behind: what is kept beyond is forgotten.
+func (c *Conn) noteFIN(now mono.Time, seg *wire.Segment) {
+	if !c.rcv.finAhead {
+		c.rcv.finAhead, c.rcv.finSEQ = true, seg.SEQ.Add(seg.DataLen())
+		c.rcv.holes.cut(c.rcv.finSEQ)
+	}
+	if seg.DataLen() == 0 && c.rcv.finSEQ != c.rcv.NXT {
+		c.oweDuplicate(now)
 	}
 }
 
@@ -45,6 +53,7 @@ func (c *Conn) takeData(now mono.Time, seg *wire.Segment) {
 	}
 	n := seg.DataLen()
 	if n == 0 {
+		c.oweDuplicate(now)
 		return
 	}
 	c.noteSize(n)
