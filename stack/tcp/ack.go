@@ -141,7 +141,7 @@ func (c *Conn) takeAcked(now mono.Time, seg *wire.Segment) {
 	a := &c.ack
 	a.CumAcked = seg.ACK.Sub(c.snd.UNA)
 	var newest mono.Time
-	once := false
+	fresh, again := false, false
 	for c.board.len() > 0 {
 		s := c.board.first()
 		if seg.ACK.Less(s.end) {
@@ -151,11 +151,13 @@ func (c *Conn) takeAcked(now mono.Time, seg *wire.Segment) {
 		if s.mark&markSacked == 0 {
 			a.Acked += s.len()
 			c.noteDelivered(now, s, seg)
-			newest, once = s.at, s.mark&markTwice == 0
+			newest, fresh = s.at, true
+			again = again || s.mark&markTwice != 0
 		}
 		c.board.pop()
 	}
-	a.RTT = c.takeRTT(now, newest, once, seg.Opt.TSEcr, c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0)
+	// What came with a segment that was sent again waited for that: it measures as little (Karn).
+	a.RTT = c.takeRTT(now, newest, fresh && !again, seg.Opt.TSEcr, c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0)
 	c.advanceUNA(now, seg.ACK)
 }
 
@@ -178,7 +180,6 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 		c.events |= Writable
 	}
 	c.life.retries = 0
-	c.rtt.backoff = 0
 	if c.board.len() == 0 {
 		c.timers[timerRetransmit] = mono.Never
 		c.life.stalledAt = mono.Never

@@ -169,7 +169,7 @@ func (c *Conn) searchFailed(now mono.Time) {
 	p := &c.path
 	p.out, p.whole = false, false
 	p.high = min(p.high, p.size-1)
-	p.raiseAt = now.Add(c.rtt.timeout())
+	p.raiseAt = now.Add(c.rtt.rto)
 	c.p.Stats.TCPMTUPFail++
 	if !c.bySACK() {
 		c.searchEnds(now)
