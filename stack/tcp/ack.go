@@ -112,10 +112,12 @@ func (c *Conn) takeSACK(now mono.Time, seg *wire.Segment) int {
 		switch {
 		case r.Empty() || c.snd.NXT.Less(r.End):
 			c.p.Stats.TCPSACKBlocksBad++
-		case r.End.LessEq(seq.Max(seg.ACK, c.snd.UNA)):
+		case r.End.LessEq(seg.ACK):
 			c.dsacked(now, r) // the octets came twice (RFC 2883)
 		case i == 0 && seg.Opt.NSACK > 1 && next.Start.LessEq(r.Start) && r.End.LessEq(next.End):
 			c.dsacked(now, r) // likewise, above the ACK: the second block holds the first
+		case r.Start.LessEq(seg.ACK):
+			c.p.Stats.TCPSACKBlocksBad++ // the ACK says that this octet is missing
 		default:
 			n += c.markSacked(now, r, seg)
 		}

@@ -53,6 +53,38 @@ func TestOracleNewReno(t *testing.T) {
 	}
 }
 
+// "a TCP MAY limit the number of times cwnd is artificially inflated during loss recovery to the
+// number of outstanding segments": else a peer that sends one duplicate after another has all
+// sent at once that its window takes.
+// https://www.rfc-editor.org/rfc/rfc5681.html#section-3.2 (step 4)
+func TestDuplicatesInflateByTheFlight(t *testing.T) {
+	s := established(t, tcp.Config{InitialWindow: 20}, wire.Options{})
+	s.write(200_000)
+	s.want("the initial window", data(1, 1000, 20)...)
+	for range 1000 {
+		s.in(wire.ACK, 1, 0, 1)
+	}
+	s.out()
+	s.wantCwnd("1000 duplicates of 20 segments", 10_000+20_000)
+}
+
+// "RTT samples MUST NOT be made using segments that were retransmitted", nor of what was
+// acknowledged together with them: it waited for the hole to be filled.
+// https://www.rfc-editor.org/rfc/rfc6298.html#section-3
+func TestACKOverARetransmissionMeasuresNothing(t *testing.T) {
+	s := flight(t, 10, wire.Options{})
+	before := s.View().RTTSamples
+	for range 3 {
+		s.in(wire.ACK, 1, 0, 1)
+	}
+	s.out()
+	s.after(50 * time.Millisecond)
+	s.in(wire.ACK, 1, 0, 10_001)
+	if got := s.View().RTTSamples; got != before {
+		t.Errorf("%d samples of an ACK that waited for a retransmission, want 0", got-before)
+	}
+}
+
 // "the first partial ACK" alone restarts the retransmission timer (the Impatient variant).
 // https://www.rfc-editor.org/rfc/rfc6582.html#section-4
 func TestPartialACKRestartsTimerOnce(t *testing.T) {
@@ -109,10 +141,11 @@ func TestSACKResendsHolesOnly(t *testing.T) {
 	}
 }
 
-// A block that cannot be true changes nothing.
+// A block that cannot be true changes nothing: nor can one that holds the octet which its own ACK
+// says is missing.
 func TestImpossibleSACK(t *testing.T) {
 	s := flight(t, 10, wire.Options{Has: wire.HasSACKPermitted})
-	for _, bad := range [][2]int{{5001, 4001}, {10001, 90001}, {-5000, -4000}, {5001, 5001}} {
+	for _, bad := range [][2]int{{5001, 4001}, {10001, 90001}, {-5000, -4000}, {5001, 5001}, {1, 5001}, {-500, 5001}} {
 		s.in(wire.ACK, 1, 0, 1, sack(bad[0], bad[1]))
 	}
 	if got := s.Info(s.now).Sacked; got != 0 {

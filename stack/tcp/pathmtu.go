@@ -55,6 +55,9 @@ func (c *Conn) blackHole(now mono.Time) {
 		over -= blackHoleEvery // links that narrow are rare: first another try
 	}
 	next := c.smaller()
+	if c.takenBack() {
+		return
+	}
 	if c.cfg.NoPathSearch || over < 0 || over%blackHoleEvery != 0 || next >= c.snd.mss || c.board.first().len() <= next {
 		return
 	}

@@ -28,9 +28,11 @@ type recovery struct {
 	dupNXT      seq.Num          // SND.NXT at the first duplicate ACK: later is limited transmit
 	dupAcks     int
 	inflation   int // NewReno's: what cwnd is above (or below) the algorithm's window
-	original    int // octets of the episode that this ACK delivered and were sent once
-	lossWindow  int // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
-	episode     congestion.Congestion
+	// inflationMax is how far duplicate ACKs inflate it: what was on its way when it began.
+	inflationMax int
+	original     int // octets of the episode that this ACK delivered and were sent once
+	lossWindow   int // after a time-out, until something is delivered, cwnd is at most this; 0: no bound
+	episode      congestion.Congestion
 }
 
 // bySACK says whether recovery goes by what the peer reports, byRACK whether by time as well.
@@ -159,8 +161,9 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 	}
 	if r.mode == modeFast {
 		// "For each additional duplicate ACK received (after the third), cwnd MUST be
-		// incremented by SMSS."
-		r.inflation += c.flow.MSS
+		// incremented by SMSS." But not beyond what was on its way, "a TCP MAY limit the number
+		// of times", or a peer could have a burst of any size.
+		r.inflation = min(r.inflation+c.flow.MSS, r.inflationMax)
 		return
 	}
 	// "If the cumulative acknowledgment field covers more than recover": else the duplicates
@@ -176,6 +179,7 @@ func (c *Conn) recoverDuplicate(now mono.Time) {
 	c.tellLost(now, c.board.first(), false)
 	c.enterFast(now, c.flightSize(0))
 	r.inflation = dupThresh * c.flow.MSS
+	r.inflationMax = max(r.inflation, c.snd.NXT.Sub(c.snd.UNA))
 	c.owe.resend = true
 }
 

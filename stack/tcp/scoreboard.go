@@ -50,6 +50,20 @@ type scoreboard struct {
 	hint int
 }
 
+// segmentsMax is how many segments may be on their way whatever their size: 4096 of 64 octets on
+// the scoreboard are 256 KiB, and an ACK that makes the detector look at all of them costs 20 µs.
+// More must carry segmentsMean octets in the mean, as a path with an MTU of 576 has them.
+const (
+	segmentsMax  = 4096
+	segmentsMean = 512
+)
+
+// crowded says that there are too many segments for the octets that they carry, of which flight
+// are on their way.
+func (b *scoreboard) crowded(flight int) bool {
+	return b.n >= segmentsMax && flight < segmentsMean*b.n
+}
+
 func (b *scoreboard) reset() { *b = scoreboard{} }
 
 func (b *scoreboard) len() int { return b.n }

@@ -189,6 +189,10 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	usable := c.snd.UNA.Add(c.snd.WND).Sub(c.snd.NXT)
 	n := min(unsent, room, max(usable, 0))
 	fin := c.owe.fin && n == unsent && usable > n
+	if c.board.crowded(c.snd.NXT.Sub(c.snd.UNA)) {
+		c.blockedByPeer(now, false)
+		return 0
+	}
 	if n == 0 && !fin || !c.worthSending(n, room, unsent) {
 		c.blockedByPeer(now, usable < min(unsent, room))
 		return 0

@@ -96,7 +96,7 @@ func (c *Conn) onRetransmit(now mono.Time) {
 	case StateClosed, StateListen, StateEstablished, StateFinWait1, StateFinWait2,
 		StateCloseWait, StateClosing, StateLastAck, StateTimeWait:
 	}
-	if c.life.retries > c.cfg.Retries {
+	if c.life.retries > c.cfg.Retries && !c.takenBack() {
 		// The peer is gone: it would not hear an RST.
 		c.p.Stats.TCPAbortOnTimeout++
 		c.end(TimedOut)
@@ -105,6 +105,14 @@ func (c *Conn) onRetransmit(now mono.Time) {
 	if c.board.len() > 0 {
 		c.onRTO(now)
 	}
+}
+
+// takenBack says whether the peer has closed its window on what was on its way, and answers what is
+// sent again: it probes the window then. "As long as the receiving TCP peer continues to send
+// acknowledgments ... the sending TCP peer MUST allow the connection to stay open", unless nobody
+// can end it any more. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6
+func (c *Conn) takenBack() bool {
+	return c.snd.WND == 0 && c.rcv.heardAt >= c.snd.sentAt && !c.life.closed
 }
 
 // resendSYN repeats the SYN, or SYN and ACK, with back-off, and gives up in the end.

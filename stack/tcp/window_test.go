@@ -1,6 +1,7 @@
 package tcp_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -300,5 +301,67 @@ func TestTinySegmentsCloseTheWindow(t *testing.T) {
 	}
 	if got, limit := s.recv.Len(), s.recv.Limit(); got > limit+limit/16+2 {
 		t.Errorf("took %d octets that nobody reads, with a buffer of %d", got, limit)
+	}
+}
+
+// "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged. If
+// the window shrinks to zero, the TCP implementation MUST probe it in the standard way", as long
+// as the peer answers. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6
+func TestWindowTakenBackWhole(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		s := established(t, tcp.Config{}, wire.Options{})
+		s.write(3000)
+		s.want("three segments", data(1, 1000, 3)...)
+		s.win = 0
+		s.in(wire.ACK, 1, 0, 1)
+		for range 100 {
+			s.wait()
+			if got := s.out(); s.State() == tcp.StateClosed {
+				break
+			} else if answers && got[0] != ". 1:1001(1000) ack 1 win 65535" {
+				t.Fatalf("sent %q, want the first segment, at its size", got)
+			}
+			if answers {
+				s.in(wire.ACK, 1, 0, 1)
+			}
+		}
+		if !answers {
+			s.wantCause(tcp.TimedOut)
+			continue
+		}
+		s.wantState(tcp.StateEstablished)
+		s.win = 65535
+		s.in(wire.ACK, 1, 0, 1001)
+		s.want("the rest", data(1001, 1000, 2)...)
+	}
+}
+
+// What is on its way costs memory by the segment, and time at each ACK. With very many, those that
+// follow must be of some size: what an application writes octet by octet gathers meanwhile, and a
+// peer that takes no larger ones is sent a smaller flight.
+func TestSmallSegmentsOnTheirWayAreBounded(t *testing.T) {
+	const most = 4096
+	s := established(t, tcp.Config{InitialWindow: 10}, wire.Options{})
+	s.SetNoDelay(true)
+	for range most + 900 {
+		s.write(1)
+		s.out()
+	}
+	if got := s.View().Board; got != most {
+		t.Fatalf("%d segments on their way, want %d", got, most)
+	}
+	s.in(wire.ACK, 1, 0, 2)
+	s.want("what has gathered", fmt.Sprintf(". %d:%d(900) ack 1", most+1, most+901))
+	s.in(wire.ACK, 1, 0, most+901)
+	s.write(1)
+	s.want("at once again", fmt.Sprintf(". %d:%d(1) ack 1", most+901, most+902))
+
+	s = server(t, tcp.Config{InitialWindow: 1 << 14}, wire.Options{Has: wire.HasMSS | wire.HasWScale, MSS: 1, WScale: 5})
+	s.out()
+	s.in(wire.ACK, 1, 0, 1)
+	s.write(1 << 20)
+	s.out()
+	if got := s.View().Board; got != most {
+		t.Errorf("%d segments on their way to a peer that takes 64 octets, want %d", got, most)
 	}
 }
