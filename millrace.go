@@ -74,10 +74,10 @@ func ParseMode(s string) (Mode, error) {
 type Config struct {
 	// Mode is ModeAuto unless given.
 	Mode Mode
-	// Queues is how many receive queues are served, from the first on; 0 is all. With fewer
-	// than the NIC has, packets of our flows that arrive on the others are dropped, and counted
-	// (Counters.NoSocket): steer the NIC's RSS to the queues that are served. Of outgoing connections
-	// they arrive on those that are, where it is known how the NIC spreads.
+	// Queues is how many receive queues are served, from the first on; 0 is all. The NIC's RSS is
+	// set to these until Close, unless KeepSettings says otherwise; where it cannot be (the kernel
+	// lets it since 6.17), or a veth's peer chooses, packets of our flows that arrive on the others
+	// are dropped, and counted (Counters.NoSocket).
 	Queues int
 	// Congestion names the congestion control of connections that have no other, with its
 	// options: "cubic?hystart=off". It is one of Algorithms, or of those that come with
@@ -98,7 +98,8 @@ type Config struct {
 	// interrupts put off meanwhile: a setting of the interface.
 	BusyPoll bool
 	// KeepSettings leaves the settings of the interface as they are. Without it those that help
-	// are changed until Close (Info.Notes tells which): interrupts are put off for BusyPoll.
+	// are changed until Close (Info.Notes tells which): interrupts are put off for BusyPoll, and
+	// RSS spreads to the queues that are served.
 	KeepSettings bool
 	// SteerFlows keeps each flow of a veth on one processor, another setting: packets do not overtake
 	// each other then, which gives bulk up to 15 % at a large MTU, and of short connections, each of

@@ -31,6 +31,8 @@ type NIC struct {
 	addrs  *engine.AddrSet
 	claims *nicClaimer
 	tuning *loader.Tuning
+	spread *loader.SpreadView
+	doubts doubts
 	socks  []*xsk.Port
 	ports  []dataplane.Port // socks, as wrapped
 
@@ -89,14 +91,18 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	if err := n.openQueues(cfg); err != nil {
 		return err
 	}
+	if n.spread, err = loader.FollowSpread(n.probe.Index, n.log, n.warnUnserved); err != nil {
+		return err
+	}
 	n.claims = newNICClaimer(n.prog)
 	n.describe(nic, cfg.Mode)
 	n.tune(cfg)
 	sc := cfg.Stack
 	sc.Router = &router{n.view, n.info.MTU}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
-	if sc.Steer == nil {
-		sc.Steer = n.steering()
+	n.placeQueues()
+	if sc.Steer == nil && n.info.QueuesTotal > 1 {
+		sc.Steer = n.steer
 	}
 	if sc.Log == nil {
 		sc.Log = n.log
@@ -144,10 +150,6 @@ func (n *NIC) openQueues(cfg Config) error {
 	if queues < 0 || queues > total {
 		return fmt.Errorf("%d queues asked for, the NIC has %d", queues, total)
 	}
-	if queues < total {
-		n.log.Warn("millrace: not all queues are served; steer RSS to those that are, for what arrives "+
-			"on the others is dropped", "nic", n.probe.Name, "served", queues, "total", total)
-	}
 	for q := range queues {
 		sock, err := xsk.Open(n.socketConfig(cfg, q))
 		if err != nil {
@@ -172,23 +174,6 @@ func (n *NIC) refused(mode Mode, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s refuses zero-copy at MTU %d: %w (mode auto takes what there is)", n.probe.Driver, n.probe.MTU, err)
-}
-
-// steering returns what tells the queue on which a packet arrives, or nil where the NIC, or the
-// kernel, does not say how it spreads them.
-func (n *NIC) steering() func(local, remote netip.AddrPort) (int, bool) {
-	if n.probe.RXQueues < 2 {
-		return nil
-	}
-	spread, err := loader.Spread(n.probe.Index)
-	if err != nil {
-		n.log.Warn("millrace: outgoing connections are not placed by RSS", "nic", n.probe.Name, "err", err)
-	}
-	if !spread.Known(true) && !spread.Known(false) {
-		return nil
-	}
-	n.info.Notes = append(n.info.Notes, "ports of outgoing connections are chosen by RSS")
-	return spread.Queue
 }
 
 func (n *NIC) socketConfig(cfg Config, queue int) xsk.Config {
@@ -304,6 +289,9 @@ func (n *NIC) close() error {
 	}
 	if n.view != nil {
 		errs = append(errs, n.view.Close())
+	}
+	if n.spread != nil {
+		errs = append(errs, n.spread.Close())
 	}
 	// Before the program goes: as long as it is there nobody else opens the interface.
 	if n.tuning != nil {

@@ -17,6 +17,7 @@ func (n *NIC) tune(cfg Config) {
 		processors, _ := pin.Allowed()
 		want = loader.SteerSettings(n.probe, n.prog.Mode(), processors)
 	}
+	want = append(want, loader.ServeSettings(n.spread.Spreading(), len(n.ports))...)
 	if cfg.BusyPoll {
 		want = append(want, loader.PollSettings()...)
 	}

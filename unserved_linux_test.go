@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,5 +98,54 @@ func TestUnservedQueue(t *testing.T) {
 	}
 	if n := nic.Counters().PassedUnclaimed; n != 0 {
 		t.Errorf("%d segments reached the kernel", n)
+	}
+}
+
+// heard is a log whose lines a test waits for.
+type heard struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(b)
+}
+
+func (h *heard) has(word string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Contains(h.text.String(), word)
+}
+
+// channels sets how many receive queues a veth has.
+func channels(t *testing.T, h *lab.Host, n int) {
+	t.Helper()
+	ethtool := testutil.Command(t, "ethtool", "ethtool")
+	if out, err := h.Command(t.Context(), ethtool, "-L", h.Interface, "rx", strconv.Itoa(n)).CombinedOutput(); err != nil {
+		t.Fatalf("ethtool -L %s rx %d: %v: %s", h.Interface, n, err, out)
+	}
+}
+
+// Channels that come while the interface is open: it is said that there are more than are served. The
+// kernel lets nobody take away those that have sockets.
+func TestChannelsCome(t *testing.T) {
+	testutil.Privileged(t)
+	if lab.OnNICs() {
+		t.Skip("needs a veth")
+	}
+	testutil.NoGoroutineLeak(t)
+	l := lab.ForTest(t, lab.Config{Queues: 2})
+	channels(t, l.A, 1)
+	log := &heard{}
+	nic := open(t, l.A, millrace.Config{Mode: millrace.ModeGeneric, Log: slog.New(slog.NewTextHandler(log, nil))})
+	if log.has("not served") {
+		t.Errorf("it warns of queues though all are served: %s", log.text.String())
+	}
+	channels(t, l.A, 2)
+	testutil.Eventually(t, 10*time.Second, func() bool { return log.has("not served") }, "a warning of a queue that is not served")
+	if n := nic.Info().QueuesTotal; n != 1 {
+		t.Errorf("%d queues when it was opened, want 1", n)
 	}
 }

@@ -49,7 +49,7 @@ func Probe(name string) (NICInfo, error) {
 	if attrs.Xdp != nil && attrs.Xdp.Attached {
 		info.XDPProgram = attrs.Xdp.ProgId
 	}
-	for _, ask := range []func(*NICInfo) error{probeDriver, probeChannels, probeRings, probeXDP} {
+	for _, ask := range []func(*NICInfo) error{probeDriver, sockets(nil).probeChannels, probeRings, probeXDP} {
 		if err := ask(&info); err != nil && !unknown(err) {
 			return NICInfo{}, fmt.Errorf("loader: probe %s: %w", name, err)
 		}
@@ -91,8 +91,8 @@ func probeDriver(info *NICInfo) error {
 
 // probeChannels corrects the queue counts, which so far are of what was allocated: a
 // combined channel is a queue each way.
-func probeChannels(info *NICInfo) error {
-	got, err := askEthtool(unix.ETHTOOL_MSG_CHANNELS_GET, info.Index)
+func (s sockets) probeChannels(info *NICInfo) error {
+	got, err := s.askEthtool(unix.ETHTOOL_MSG_CHANNELS_GET, info.Index)
 	if err != nil {
 		return fmt.Errorf("ask for the channels: %w", err)
 	}
@@ -109,7 +109,7 @@ func probeChannels(info *NICInfo) error {
 }
 
 func probeRings(info *NICInfo) error {
-	got, err := askEthtool(unix.ETHTOOL_MSG_RINGS_GET, info.Index)
+	got, err := sockets(nil).askEthtool(unix.ETHTOOL_MSG_RINGS_GET, info.Index)
 	if err != nil {
 		return fmt.Errorf("ask for the rings: %w", err)
 	}
@@ -119,11 +119,8 @@ func probeRings(info *NICInfo) error {
 }
 
 // askEthtool returns the 32-bit attributes of the answer to a question about one interface.
-// In each of these messages attribute 1 is the header that names the interface.
-func askEthtool(command uint8, ifindex int) (map[uint16]uint32, error) {
-	header := nl.NewRtAttr(1|unix.NLA_F_NESTED, nil)
-	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
-	attrs, err := ask(unix.ETHTOOL_GENL_NAME, unix.ETHTOOL_GENL_VERSION, command, header)
+func (s sockets) askEthtool(command uint8, ifindex int) (map[uint16]uint32, error) {
+	attrs, err := s.ask(unix.ETHTOOL_GENL_NAME, unix.ETHTOOL_GENL_VERSION, command, interfaceHeader(ifindex))
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +134,7 @@ func askEthtool(command uint8, ifindex int) (map[uint16]uint32, error) {
 }
 
 func probeXDP(info *NICInfo) error {
-	attrs, err := ask(netdevFamily, 1, netdevDevGet,
+	attrs, err := sockets(nil).ask(netdevFamily, 1, netdevDevGet,
 		nl.NewRtAttr(netdevIfindex, nl.Uint32Attr(uint32(info.Index))))
 	if err != nil {
 		return fmt.Errorf("ask for the XDP features: %w", err)
@@ -153,35 +150,4 @@ func probeXDP(info *NICInfo) error {
 		info.TXChecksum = binary.NativeEndian.Uint64(v)&xskTXChecksum != 0
 	}
 	return nil
-}
-
-// ask puts one question to a family of generic netlink and returns the attributes of the
-// answer.
-func ask(family string, version, command uint8, question *nl.RtAttr) (map[uint16][]byte, error) {
-	f, err := netlink.GenlFamilyGet(family)
-	if err != nil {
-		return nil, err
-	}
-	req := nl.NewNetlinkRequest(int(f.ID), 0)
-	// Not nl.Genlmsg: it sends two octets that are not its own where the kernel may
-	// insist on zeroes.
-	req.AddRawData(append([]byte{command, version, 0, 0}, question.Serialize()...))
-	msgs, err := req.Execute(unix.NETLINK_GENERIC, 0)
-	if err != nil {
-		return nil, err
-	}
-	answer := make(map[uint16][]byte)
-	for _, m := range msgs {
-		if len(m) < nl.SizeofGenlmsg {
-			continue
-		}
-		attrs, err := nl.ParseRouteAttr(m[nl.SizeofGenlmsg:])
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range attrs {
-			answer[a.Attr.Type&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER)] = a.Value
-		}
-	}
-	return answer, nil
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/millrace-tcp/millrace/loader/rss"
 )
 
-// The attributes of the answer to ETHTOOL_MSG_RSS_GET, of linux/ethtool_netlink_generated.h.
+// What of RSS has no name in x/sys/unix: messages, and attributes, of linux/ethtool_netlink_generated.h.
 const (
+	rssSet = 48 // ETHTOOL_MSG_RSS_SET, since Linux 6.17
+
 	rssFunction  = 3
 	rssTable     = 4
 	rssKey       = 5
@@ -23,20 +25,31 @@ const (
 	flowTCP6 = 5
 )
 
-// Spread asks how an interface of the calling thread's network namespace spreads what it
-// receives over its queues. An interface that has no RSS, or none that the kernel tells of, which
-// it does since 6.3, has settings of which nothing is known.
-func Spread(ifindex int) (rss.Settings, error) {
-	header := nl.NewRtAttr(1|unix.NLA_F_NESTED, nil)
-	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
-	attrs, err := ask(unix.ETHTOOL_GENL_NAME, unix.ETHTOOL_GENL_VERSION, unix.ETHTOOL_MSG_RSS_GET, header)
+// spread asks how an interface spreads what it receives over its queues. An interface that has no
+// RSS, or none that the kernel tells of, which it does since 6.3, has settings of which nothing is
+// known.
+func (s sockets) spread(ifindex int) (rss.Settings, error) {
+	attrs, err := s.ask(unix.ETHTOOL_GENL_NAME, unix.ETHTOOL_GENL_VERSION, unix.ETHTOOL_MSG_RSS_GET, interfaceHeader(ifindex))
 	switch {
 	case err != nil && unknown(err):
 		return rss.Settings{}, nil
 	case err != nil:
-		return rss.Settings{}, fmt.Errorf("loader: ask interface %d for its RSS: %w", ifindex, err)
+		return rss.Settings{}, fmt.Errorf("ask for the RSS: %w", err)
 	}
 	return readSpread(attrs), nil
+}
+
+// setTable changes the indirection table, which kernels let us do by netlink since 6.17.
+func (s sockets) setTable(ifindex int, table []uint32) error {
+	octets := make([]byte, 0, 4*len(table))
+	for _, q := range table {
+		octets = binary.NativeEndian.AppendUint32(octets, q)
+	}
+	err := s.tell(unix.ETHTOOL_GENL_NAME, unix.ETHTOOL_GENL_VERSION, rssSet, interfaceHeader(ifindex), nl.NewRtAttr(rssTable, octets))
+	if err != nil {
+		return fmt.Errorf("set the indirection table: %w", err)
+	}
+	return nil
 }
 
 // readSpread reads an answer. What is hashed of TCP a kernel before 6.17 does not say: what NICs

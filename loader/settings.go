@@ -1,14 +1,18 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// Setting is a file below /sys/class/net/IF, and what it is to hold.
+// Setting is a file below /sys/class/net/IF, and what it is to hold; or the indirection table of
+// its RSS, the queue of each entry with a space between.
 type Setting struct {
-	Name  string `json:"name"` // "queues/rx-0/rps_cpus"
+	Name  string `json:"name"` // "queues/rx-0/rps_cpus", "rss-indirection"
 	Value string `json:"value"`
 }
 
@@ -20,7 +24,20 @@ type Change struct {
 }
 
 // String says what was changed, for people.
-func (c Change) String() string { return fmt.Sprintf("%s %s, was %s", c.Name, c.Value, c.Before) }
+func (c Change) String() string {
+	if c.Name == tableSetting {
+		return fmt.Sprintf("RSS spreads to queues %s, before to %s", tableQueues(c.Value), tableQueues(c.Before))
+	}
+	return fmt.Sprintf("%s %s, was %s", c.Name, c.Value, c.Before)
+}
+
+// Undo is the command that gives a change back by hand.
+func (c Change) Undo(nic string) string {
+	if c.Name == tableSetting {
+		return fmt.Sprintf("ethtool -X %s default", nic)
+	}
+	return fmt.Sprintf("echo %s > /sys/class/net/%s/%s", c.Before, nic, c.Name)
+}
 
 const (
 	// deferIRQs is how many empty polls in a row put interrupts on again, and flushTimeout how
@@ -58,6 +75,54 @@ func SteerSettings(nic NICInfo, attached Mode, processors []int) []Setting {
 		settings = append(settings, Setting{fmt.Sprintf("queues/rx-%d/rps_cpus", q), all})
 	}
 	return settings
+}
+
+// tableSetting is the name of the indirection table among the settings.
+const tableSetting = "rss-indirection"
+
+// ServeSettings is what has a NIC spread to the first so many of its queues, all alike: nothing,
+// where it spreads to these alone, or where it is not known how it spreads.
+func ServeSettings(spread Spreading, served int) []Setting {
+	if len(spread.Table) == 0 || len(spread.Beyond(served)) == 0 {
+		return nil
+	}
+	table := make([]uint32, len(spread.Table))
+	for i := range table {
+		table[i] = uint32(i % served)
+	}
+	return []Setting{{tableSetting, formatTable(table)}}
+}
+
+func formatTable(table []uint32) string {
+	words := make([]string, len(table))
+	for i, q := range table {
+		words[i] = strconv.FormatUint(uint64(q), 10)
+	}
+	return strings.Join(words, " ")
+}
+
+func parseTable(value string) (table []uint32, err error) {
+	for word := range strings.FieldsSeq(value) {
+		q, err := strconv.ParseUint(word, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no queue: %w", word, err)
+		}
+		table = append(table, uint32(q))
+	}
+	if len(table) == 0 {
+		return nil, errors.New("an indirection table has no entries")
+	}
+	return table, nil
+}
+
+// tableQueues lists the queues that a table names, for people.
+func tableQueues(value string) string {
+	table, err := parseTable(value)
+	if err != nil {
+		return value
+	}
+	slices.Sort(table)
+	return formatTable(slices.Compact(table))
 }
 
 // processorMask is a set of processors as the kernel writes it: in hexadecimal words of eight

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,12 +13,12 @@ import (
 // SettingsDir is where the processes of a machine note what they have changed.
 const SettingsDir = "/run/millrace/settings"
 
-// Tuning is settings of an interface that this process has changed. It has the files open, and
-// so finds them whatever namespace the thread is in, and whatever the interface is called by then.
+// Tuning is settings of an interface that this process has changed. It has them open, and so finds
+// them whatever namespace the thread is in, and whatever the interface is called by then.
 type Tuning struct {
-	name    string
+	nic     NICInfo
 	changes []Change
-	files   []*os.File // of changes
+	knobs   []knob // of changes
 	record  *record
 }
 
@@ -28,7 +27,7 @@ type Tuning struct {
 // change a record is written, in dir: a process that is killed cannot give back what it changed,
 // but the next Tune of the interface does, and Changes tells of it.
 func Tune(dir string, nic NICInfo, want []Setting) (*Tuning, error) {
-	t := &Tuning{name: nic.Name}
+	t := &Tuning{nic: nic}
 	if left, _, err := Changes(dir, nic); err == nil && len(want)+len(left) == 0 {
 		return t, nil
 	}
@@ -59,8 +58,8 @@ func (t *Tuning) tune(dir string, nic NICInfo, want []Setting) (err error) {
 		return err
 	}
 	for i, c := range t.changes {
-		if _, err := t.files[i].WriteAt([]byte(c.Value), 0); err != nil {
-			return fmt.Errorf("write %s to %s: %w", c.Value, c.Name, err)
+		if err := t.knobs[i].set(c.Value); err != nil {
+			return fmt.Errorf("set %s to %s: %w", c.Name, c.Value, err)
 		}
 	}
 	return nil
@@ -69,14 +68,14 @@ func (t *Tuning) tune(dir string, nic NICInfo, want []Setting) (err error) {
 // mend gives back what a process that was killed has changed.
 func (t *Tuning) mend(sys int) error {
 	for _, c := range t.record.left {
-		f, err := t.open(sys, c.Name)
-		if f == nil {
+		k, err := t.open(sys, c.Name)
+		if k == nil {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		if err := errors.Join(giveBack(f, c), f.Close()); err != nil {
+		if err := errors.Join(giveBack(k, c), k.close()); err != nil {
 			return err
 		}
 	}
@@ -84,57 +83,51 @@ func (t *Tuning) mend(sys int) error {
 	return nil
 }
 
-// add notes that a setting is to be changed, unless somebody has set it.
+// add notes that a setting is to be changed, unless somebody has set it. An indirection table that
+// nobody has set looks like any other, and so is changed by who asks for it.
 func (t *Tuning) add(sys int, s Setting) error {
-	f, err := t.open(sys, s.Name)
-	if f == nil {
+	k, err := t.open(sys, s.Name)
+	if k == nil {
 		return err
 	}
-	before, err := value(f)
-	if err != nil || canonical(before) != "" {
-		return errors.Join(err, f.Close())
+	before, err := k.value()
+	if err != nil || s.Name != tableSetting && canonical(before) != "" {
+		return errors.Join(err, k.close())
 	}
 	t.changes = append(t.changes, Change{s, before})
-	t.files = append(t.files, f)
+	t.knobs = append(t.knobs, k)
 	return nil
 }
 
-// open opens the file of a setting. There is none, and no error, where the kernel has none.
-func (t *Tuning) open(sys int, name string) (*os.File, error) {
+// open opens a setting. There is none, and no error, where the kernel has none.
+func (t *Tuning) open(sys int, name string) (knob, error) {
+	if name == tableSetting {
+		return openTable(t.nic.Index)
+	}
 	if !filepath.IsLocal(name) {
 		return nil, fmt.Errorf("%q is no name of a setting", name)
 	}
-	fd, err := unix.Openat(sys, path.Join("class/net", t.name, name), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(sys, path.Join("class/net", t.nic.Name, name), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return fileKnob{os.NewFile(uintptr(fd), name)}, nil
 }
 
-// giveBack writes what was there before, unless somebody else has changed it since. That the
+// giveBack sets what was there before, unless somebody else has changed it since. That the
 // interface is gone is no error.
-func giveBack(f *os.File, c Change) error {
-	now, err := value(f)
+func giveBack(k knob, c Change) error {
+	now, err := k.value()
 	if err == nil && canonical(now) == canonical(c.Value) {
-		_, err = f.WriteAt([]byte(c.Before), 0)
+		err = k.set(c.Before)
 	}
 	if err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("give %s back: %w", c.Name, err)
 	}
 	return nil
-}
-
-// value reads what a setting holds.
-func value(f *os.File) (string, error) {
-	var b [4096]byte // the kernel's files of one value are no longer
-	n, err := f.ReadAt(b[:], 0)
-	if n == 0 && err != nil {
-		return "", fmt.Errorf("read %s: %w", f.Name(), err)
-	}
-	return strings.TrimSpace(string(b[:n])), nil
 }
 
 // Changes returns what was changed.
@@ -143,17 +136,17 @@ func (t *Tuning) Changes() []Change { return t.changes }
 // Close gives back what was changed, but for what somebody else has changed since.
 func (t *Tuning) Close() error {
 	var errs []error
-	for i, f := range t.files {
-		errs = append(errs, giveBack(f, t.changes[i]), f.Close())
+	for i, k := range t.knobs {
+		errs = append(errs, giveBack(k, t.changes[i]), k.close())
 	}
-	t.files = nil
+	t.knobs = nil
 	err := errors.Join(errs...)
 	if t.record != nil {
 		err = errors.Join(err, t.record.close(err == nil && t.record.left == nil))
 		t.record = nil
 	}
 	if err != nil {
-		return fmt.Errorf("loader: settings of %s: %w", t.name, err)
+		return fmt.Errorf("loader: settings of %s: %w", t.nic.Name, err)
 	}
 	return nil
 }

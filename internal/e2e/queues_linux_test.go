@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -43,4 +44,43 @@ func TestQueues(t *testing.T) {
 		}
 		t.Logf("point 3: two queues: stock iperf3 -c %s against millrace: %s", run.name, r.figures())
 	}
+}
+
+// indirection is the indirection table of a host's NIC, as ethtool prints it; "" if it has none.
+func indirection(t testing.TB, h *lab.Host, ethtool string) string {
+	t.Helper()
+	out, err := h.Command(t.Context(), ethtool, "-x", h.Interface).Output()
+	if err != nil {
+		return ""
+	}
+	table, _, _ := strings.Cut(string(out), "RSS hash key")
+	return table
+}
+
+// TestFewerQueues: a NIC of which one queue of several is served spreads to that one meanwhile, so
+// that no connection is lost, and as before afterwards.
+func TestFewerQueues(t *testing.T) {
+	onNICs(t)
+	ethtool := testutil.Command(t, "ethtool", "ethtool")
+	l := lab.ForTest(t, lab.Config{})
+	c := file(t, mib)
+	before := indirection(t, l.A, ethtool)
+	if before == "" {
+		t.Skip("the NIC tells of no indirection table")
+	}
+	server := listening(t, l.A, "serve", "http", "--listen", ":8080", "--root", built.files, "--queues", "1")
+	during := indirection(t, l.A, ethtool)
+	if during == before {
+		t.Errorf("the table is as before:\n%s%s", during, server.stderr.String())
+	}
+	for range 8 {
+		if _, err := download(t, l.B, c, "http://10.77.0.1:8080/"+c.name); err != nil {
+			t.Error(err)
+		}
+	}
+	server.stop()
+	if after := indirection(t, l.A, ethtool); after != before {
+		t.Errorf("the table is\n%swant\n%s", after, before)
+	}
+	t.Logf("before:\n%sduring:\n%s", before, during)
 }

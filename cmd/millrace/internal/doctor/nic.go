@@ -171,7 +171,7 @@ func changed(i loader.NICInfo, k knobs) Check {
 	var found, remedy []string
 	for _, c := range k.changes {
 		found = append(found, c.String())
-		remedy = append(remedy, fmt.Sprintf("echo %s > /sys/class/net/%s/%s", c.Before, i.Name, c.Name))
+		remedy = append(remedy, c.Undo(i.Name))
 	}
 	if k.running {
 		return Check{"settings", OK, "changed until the millrace that runs closes it: " + join(found), ""}
