@@ -129,8 +129,27 @@ type Info struct {
 	// FrameOctets is the memory of all queues' frames, and FramePages of what pages it is.
 	FrameOctets int
 	FramePages  string
+	// Frames is how many of them each queue has, and why.
+	Frames Frames
 	// Notes are remarks on how it went, for people.
 	Notes []string
+}
+
+// Frames is the frame memory of a queue: of frames to receive as many as the socket's ring and, in
+// zero-copy mode, that of the NIC hold together, so that both can be full and none starves the
+// other; of frames to send as many as the transmit ring holds.
+type Frames struct {
+	Size           int // of a frame, in octets
+	RX, TX         int // how many there are
+	RXRing, HWRing int // entries of the socket's ring, and of the NIC's
+	// KeepMax is how many of those to receive readers may hold; what comes then is copied.
+	KeepMax int
+}
+
+// String says the rule with its numbers.
+func (f Frames) String() string {
+	return fmt.Sprintf("each queue %d to receive (its ring %d + the NIC's %d) and %d to send, of %d octets",
+		f.RX, f.RXRing, f.HWRing, f.TX, f.Size)
 }
 
 // String sums i up in a line.

@@ -238,6 +238,11 @@ func (n *NIC) describe(nic string, mode Mode) {
 		octets, pages := s.Memory()
 		n.info.FrameOctets += octets
 		n.info.FramePages = pages.String()
+		c := s.Config()
+		n.info.Frames = Frames{
+			Size: c.FrameSize, RX: c.RXFrames, TX: c.TXFrames, RXRing: c.RXRing, HWRing: c.HWRing,
+			KeepMax: s.Info().KeepMax,
+		}
 		if s.Info().Pieces < 2 {
 			n.info.MTU = min(n.info.MTU, s.Info().FrameSize-frameOverhead)
 		}

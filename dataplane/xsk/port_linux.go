@@ -172,6 +172,9 @@ func (p *Port) Memory() (octets int, pages Pages) {
 	return (p.cfg.RXFrames + p.cfg.TXFrames) * p.cfg.FrameSize, p.sock.memory.pages
 }
 
+// Config is what the port was opened with, what was left to it filled in.
+func (p *Port) Config() Config { return p.cfg }
+
 // Info describes the port.
 func (p *Port) Info() dataplane.Info { return p.info }
 

@@ -16,8 +16,9 @@ func (a *app) ssCommand() *cobra.Command {
 		Use:   "ss",
 		Short: "Show the connections of the instances that run",
 		Long: `Ss asks each running millrace of this user (of all users, as root) for its connections, and
-prints them as ss -ti prints the kernel's. The sockets at which it asks are in
-/run/millrace, or below $XDG_RUNTIME_DIR for users other than root.`,
+prints them as ss -ti prints the kernel's, and how many frames each queue has, by which rule,
+and what became of those that were received. The sockets at which it asks are in /run/millrace,
+or below $XDG_RUNTIME_DIR for users other than root.`,
 		Example: `  millrace ss
   millrace ss --json | jq '.[].connections[].cwnd_bytes'`,
 		Args: arguments(0, ""),
@@ -61,6 +62,9 @@ func printInstance(w io.Writer, i inspect.Instance) {
 	fmt.Fprintf(w, "%d connections, %d half open, %d in TIME-WAIT, %d listeners, %d KiB of buffers, %d KiB of frames in %s\n",
 		len(i.Connections), i.HalfOpen, i.TimeWaits, i.Listeners, i.BufferOctets>>10,
 		i.NIC.FrameOctets>>10, i.NIC.FramePages)
+	fmt.Fprintf(w, "frames: %s; kept by readers %d of %d; kept %d, copied for want of room %d, copied later %d; "+
+		"forwarded between queues %d, dropped on queues not served %d\n", i.NIC.FrameRule, i.Frames.KeptNow, i.Frames.KeptMax,
+		i.Frames.Kept, i.Frames.KeptShort, i.Frames.Spilled, i.Frames.Forwarded, i.Frames.NoSocket)
 	for _, c := range i.Connections {
 		fmt.Fprintf(w, "%-12s %7d %7d  %s  %s\n\t%s\n", c.State, c.RecvQueue, c.SendQueue, c.Local, c.Remote, details(c))
 	}

@@ -25,6 +25,18 @@ type Instance struct {
 	// BufferOctets is the memory that the connections' queues hold.
 	BufferOctets int64        `json:"buffer_bytes"`
 	Connections  []Connection `json:"connections"`
+	Frames       Frames       `json:"frames"`
+}
+
+// Frames is what became of received frames, summed over the queues.
+type Frames struct {
+	KeptNow   int    `json:"kept_now"`   // readers, or queues of connections, hold them at this moment
+	KeptMax   int    `json:"kept_max"`   // they may hold at most
+	Kept      uint64 `json:"kept"`       // since it was opened: payload that was not copied
+	KeptShort uint64 `json:"kept_short"` // copied, for as many were kept as may be
+	Spilled   uint64 `json:"spilled"`    // kept, and copied later to make room
+	Forwarded uint64 `json:"forwarded"`  // arrived on another queue than that of their connection
+	NoSocket  uint64 `json:"no_socket"`  // arrived on a queue that is not served, and were dropped
 }
 
 // NIC is the interface that an instance serves, and how.
@@ -36,9 +48,14 @@ type NIC struct {
 	Queues   int    `json:"queues"`
 	MTU      int    `json:"mtu"`
 	// FrameOctets is the memory of the queues' frames, FramePages of what pages it is.
-	FrameOctets int      `json:"frame_bytes"`
-	FramePages  string   `json:"frame_pages"`
-	Notes       []string `json:"notes"`
+	FrameOctets int    `json:"frame_bytes"`
+	FramePages  string `json:"frame_pages"`
+	// FrameSize, RXFrames and TXFrames are what each queue has of them, and FrameRule why.
+	FrameSize int      `json:"frame_size"`
+	RXFrames  int      `json:"rx_frames"`
+	TXFrames  int      `json:"tx_frames"`
+	FrameRule string   `json:"frame_rule"`
+	Notes     []string `json:"notes"`
 }
 
 // Connection is one of its connections: struct tcp_info of Linux under the names that

@@ -113,14 +113,22 @@ func (n *nic) Instance() inspect.Instance {
 		NIC: inspect.NIC{
 			Name: info.Name, Driver: info.Driver, Attached: info.Attached,
 			ZeroCopy: info.ZeroCopy, Queues: len(info.ZeroCopy), MTU: info.MTU,
-			FrameOctets: info.FrameOctets, FramePages: info.FramePages, Notes: append([]string{}, info.Notes...),
+			FrameOctets: info.FrameOctets, FramePages: info.FramePages,
+			FrameSize: info.Frames.Size, RXFrames: info.Frames.RX, TXFrames: info.Frames.TX, FrameRule: info.Frames.String(),
+			Notes: append([]string{}, info.Notes...),
 		},
+		Frames:       inspect.Frames{KeptMax: info.Frames.KeepMax * len(info.ZeroCopy), NoSocket: n.Counters().NoSocket},
 		BufferOctets: n.BufferOctets(),
 		Connections:  []inspect.Connection{},
 	}
 	for q, s := range n.Stats() {
 		i.HalfOpen += s.HalfOpen
 		i.TimeWaits += s.TimeWaits
+		i.Frames.KeptNow += s.FramesKeptNow
+		i.Frames.Kept += s.FramesKept
+		i.Frames.KeptShort += s.FramesKeptShort
+		i.Frames.Spilled += s.FramesSpilled
+		i.Frames.Forwarded += s.Forwarded
 		if q == 0 {
 			i.Listeners = s.Listeners // every queue has them all
 		}
