@@ -17,7 +17,7 @@ import (
 //
 // Once a connection lends, what it receives stays in the frames of the port until it is
 // released, where it fills a quarter of one. Of these a quarter may be out at a time; what comes
-// beyond is copied once, into the receive queue, as it is for a connection that only reads. A
+// beyond is copied once, into the receive queue, as small packets are for a connection that only reads. A
 // frame that is lent outlives the port, whose memory is given back with the last of them.
 //
 // Where memory is short (see Config.MemoryMax) bytes that lie in the queue are lent as a copy.

@@ -56,7 +56,7 @@ func (k *keeping) begin() {
 
 // offer lets the frames of a packet be kept while it is looked at.
 func (k *keeping) offer(packet []dataplane.Frame) {
-	if k.port == nil || !k.frames.Wanted() {
+	if k.port == nil || !k.frames.Begins(packet[0].Data) {
 		return
 	}
 	for i := range packet {

@@ -19,15 +19,23 @@ type nic struct {
 	out    map[uint64]bool // that are kept, as far as the worker knows
 }
 
-const frameSize = 1024
+const (
+	frameSize = 1024
+	headerLen = 50 // of each frame, for simplicity
+)
 
 func newNIC(t *testing.T, pool *queue.Pool, frames, most int) *nic {
+	return newNICOf(t, pool, frames, most, frameSize)
+}
+
+// newNICOf is newNIC with frames of size octets.
+func newNICOf(t *testing.T, pool *queue.Pool, frames, most, size int) *nic {
 	n := &nic{t: t, mem: make([][]byte, frames), out: make(map[uint64]bool)}
 	for i := range n.mem {
-		n.mem[i] = make([]byte, frameSize)
+		n.mem[i] = make([]byte, size)
 		n.free = append(n.free, uint64(i))
 	}
-	n.frames.Init(pool, most, frameSize)
+	n.frames.Init(pool, most, size)
 	return n
 }
 
@@ -43,20 +51,39 @@ func (n *nic) keeping(pool *queue.Pool) *queue.Recv {
 // receive writes data at off as a worker does with what comes in one frame.
 func (n *nic) receive(q *queue.Recv, data []byte, off uint64) {
 	n.t.Helper()
-	if len(n.free) == 0 {
+	n.receivePacket(q, off, data)
+}
+
+// receivePacket writes, from off on, what comes in a packet of several frames.
+func (n *nic) receivePacket(q *queue.Recv, off uint64, pieces ...[]byte) {
+	n.t.Helper()
+	if len(n.free) < len(pieces) {
 		n.t.Fatal("the link has no frame left")
 	}
-	h := n.free[0]
-	n.free = n.free[1:]
-	copy(n.mem[h][50:], data)
 	n.frames.Begin()
-	n.frames.Offer(n.mem[h][:50+len(data)], h)
-	q.WriteAt(n.mem[h][50:50+len(data)], off)
-	var kept [1]bool
-	if n.frames.Settle(kept[:]) {
-		n.out[h] = true
-	} else {
-		n.recycle(h)
+	room := make([][]byte, len(pieces))
+	in := n.free[:len(pieces)]
+	n.free = n.free[len(pieces):]
+	for i, b := range pieces {
+		room[i] = n.mem[in[i]][:headerLen+copy(n.mem[in[i]][headerLen:], b)]
+	}
+	if n.frames.Begins(room[0]) {
+		for i, h := range in {
+			n.frames.Offer(room[i], h)
+		}
+	}
+	for _, b := range room {
+		q.WriteAt(b[headerLen:], off)
+		off += uint64(len(b) - headerLen)
+	}
+	kept := make([]bool, len(pieces))
+	n.frames.Settle(kept)
+	for i, h := range in {
+		if kept[i] {
+			n.out[h] = true
+		} else {
+			n.recycle(h)
+		}
 	}
 	n.comeHome()
 }
@@ -123,7 +150,7 @@ func TestFrameIsLent(t *testing.T) {
 	}
 }
 
-// Nothing is kept for a reader that copies, nor what is little beside its frame.
+// Nothing small is kept for a reader that copies, nor what is little beside its frame.
 func TestFrameIsNotKept(t *testing.T) {
 	var pool queue.Pool
 	n := newNIC(t, &pool, 4, 2)
@@ -135,9 +162,66 @@ func TestFrameIsNotKept(t *testing.T) {
 	q.Read(make([]byte, 10))
 	n.receive(q, pattern(900), frameSize/4-1)
 	n.wantOut(0)
-	if !n.frames.Wanted() {
+	if !n.frames.Begins(nil) {
 		t.Error("frames are not wanted, though there was a lease")
 	}
+}
+
+// Of a large packet the frames that are a quarter full are kept for who only reads, too, and
+// are free when they were read; of the next one, which is small, none.
+func TestLargePacketIsKept(t *testing.T) {
+	var pool queue.Pool
+	n := newNICOf(t, &pool, 8, 4, 4096)
+	q := new(queue.Recv)
+	q.Init(&pool, 1<<30)
+	q.KeepFrames(&n.frames)
+	want := pattern(4000 + 4000 + 1024 + 1023 + 1400)
+	rest := want
+	cut := func(size int) (b []byte) { b, rest = rest[:size], rest[size:]; return b }
+	n.receivePacket(q, 0, cut(4000), cut(4000), cut(1024), cut(1023))
+	n.wantOut(3)
+	n.receivePacket(q, uint64(len(want)-len(rest)), cut(1400))
+	n.wantOut(3)
+	q.Advance(uint64(len(want)))
+	q.Settle()
+	got := make([]byte, len(want))
+	if m := q.Read(got[:4000]); m != 4000 {
+		t.Fatalf("read %d octets of 4000", m)
+	}
+	n.wantOut(2)
+	if m := q.Read(got[4000:]); m != len(want)-4000 || !bytes.Equal(got, want) {
+		t.Errorf("read %d octets of %d, or others", m, len(want)-4000)
+	}
+	n.wantOut(0)
+	if pool.InUse() != 0 {
+		t.Errorf("%d octets of chunks are left", pool.InUse())
+	}
+}
+
+// A reader that never reads gets no more frames than may be out; what comes then is copied, and when
+// it reads all the same, that is all there.
+func TestLargePacketsForWhoSleeps(t *testing.T) {
+	var pool queue.Pool
+	const most, packets = 4, 10
+	n := newNICOf(t, &pool, 8, most, 4096)
+	q := new(queue.Recv)
+	q.Init(&pool, 1<<30)
+	q.KeepFrames(&n.frames)
+	want := pattern(packets * 4000)
+	for i := range packets {
+		n.receivePacket(q, uint64(i*4000), want[i*4000:][:4000])
+	}
+	n.wantOut(most)
+	if st := n.frames.Stats(); st.Short != packets-most {
+		t.Errorf("%+v: want %d frames short", st, packets-most)
+	}
+	q.Advance(uint64(len(want)))
+	q.Settle()
+	got := make([]byte, len(want)+1)
+	if got = got[:q.Read(got)]; !bytes.Equal(got, want) {
+		t.Errorf("read %d octets of %d, or others", len(got), len(want))
+	}
+	n.wantOut(0)
 }
 
 // Frames run short: what comes is copied, and so is, after a while, what nobody reads. What is

@@ -75,7 +75,7 @@ func (q *Recv) UpdateDue() bool {
 
 // WriteAt puts p at offset off, not before End. For the worker only.
 func (q *Recv) WriteAt(p []byte, off uint64) {
-	if q.lends.Load() && len(p) >= q.frames.least && q.keep(p, off) {
+	if q.keeps(len(p)) && q.keep(p, off) {
 		return
 	}
 	for len(p) > 0 {
@@ -131,6 +131,12 @@ func (q *Recv) settle() {
 		q.drop() // the reader has been as quick
 	}
 	q.mu.Unlock()
+}
+
+// keeps says whether so many bytes are worth a frame. For the worker.
+func (q *Recv) keeps(n int) bool {
+	f := q.frames
+	return f != nil && n >= f.least && (f.bulk || q.lends.Load())
 }
 
 // place returns the chunk for offset off. The caller holds mu.
