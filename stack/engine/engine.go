@@ -233,6 +233,11 @@ func (e *Engine) Connect(now mono.Time, cfg ConnectConfig) (*Conn, error) {
 	if e.memoryFull() {
 		return nil, ErrMemory
 	}
+	if to := cfg.Remote.Addr(); to.IsValid() && !isHost(to) {
+		// "MUST reject as an error a local OPEN call for an invalid remote IP address (e.g., a
+		// broadcast or multicast address)" (RFC 9293, section 3.9.2.3).
+		return nil, ErrUnreachable
+	}
 	hop, status := e.router.Route(cfg.Local.Addr(), cfg.Remote.Addr())
 	if status == RouteImpossible {
 		return nil, ErrUnreachable

@@ -28,6 +28,16 @@ func (k *flowKey) remoteAddr() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(k.remote).Unmap(), k.rport)
 }
 
+// isHost says whether a single host on the network can have the address: it is neither of a group,
+// nor everybody's, nor one that never leaves its host (RFC 1122, section 3.2.1.3).
+func isHost(a netip.Addr) bool {
+	if a.Is4() {
+		first := a.As4()[0]
+		return first != 0 && first != 127 && first < 224
+	}
+	return a.IsValid() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast()
+}
+
 // words is the key as numbers, for hashing.
 func (k *flowKey) words() [5]uint64 {
 	return [5]uint64{

@@ -32,8 +32,9 @@ func (e *Engine) icmpIn(now mono.Time, forwarded bool) {
 	e.believe(now, c, m)
 }
 
-// believe acts on an ICMP error. RFC 9293, section 3.9.2.2: those that are soft do not end a
-// connection, and tcp.Conn sees to it that hard ones only end an attempt to connect.
+// believe acts on an ICMP error. None ends a connection (RFC 9293, section 3.9.2.2), and tcp.Conn
+// sees to it that each ends an attempt to connect: the soft ones too, which the RFC would only
+// have reported, for whoever dials has other addresses to try (RFC 5461, section 4.1).
 func (e *Engine) believe(now mono.Time, c *Conn, m *wire.ICMPError) {
 	switch m.Kind {
 	case wire.PacketTooBig:
@@ -56,12 +57,12 @@ func (e *Engine) believe(now mono.Time, c *Conn, m *wire.ICMPError) {
 // which theirs is.
 var plateaus = [...]int{65535, 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, 296, 68}
 
-// tooBig lowers the path MTU of c, and with it of all connections to its peer. A router cannot raise it, nor press it below what every
-// path of its family carries.
+// tooBig lowers the path MTU of c, and with it of all connections to its peer. A router cannot
+// raise it, nor press it below what every path of its family carries.
 func (e *Engine) tooBig(now mono.Time, c *Conn, mtu int) {
 	w := &c.way
 	carries := c.tcp.PathMSS() + w.overhead()
-	if mtu == 0 {
+	if mtu == 0 && !w.v6 {
 		for _, p := range plateaus {
 			if p < carries {
 				mtu = p
@@ -69,11 +70,15 @@ func (e *Engine) tooBig(now mono.Time, c *Conn, mtu int) {
 			}
 		}
 	}
-	least := pathMin4
-	if w.v6 {
-		least = pathMin6
+	switch {
+	case w.v6 && mtu < pathMin6:
+		// "If a node receives a Packet Too Big message reporting a next-hop MTU that is less than
+		// the IPv6 minimum link MTU, it must discard it" (RFC 8201, section 4).
+		e.stats.Drop.ICMP++
+		return
+	case !w.v6:
+		mtu = max(mtu, pathMin4)
 	}
-	mtu = max(mtu, least)
 	if mtu >= carries || c.tcp.State() == tcp.StateClosed {
 		return
 	}
@@ -83,7 +88,8 @@ func (e *Engine) tooBig(now mono.Time, c *Conn, mtu int) {
 }
 
 // What is the least that a path MTU is taken for. Linux's floor for IPv4 (min_pmtu) is 552:
-// links below it are extinct, and forged messages are not. RFC 8200 says 1280 for IPv6.
+// links below it are extinct, and forged messages are not. RFC 8200 says 1280 for IPv6, and who
+// says less there is not believed at all.
 const (
 	pathMin4 = 552
 	pathMin6 = 1280

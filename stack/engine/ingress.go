@@ -113,10 +113,6 @@ func (e *Engine) dropIP(err error) {
 func (e *Engine) tcpIn(now mono.Time, from *Engine) {
 	in := &e.in
 	p := &in.ip
-	if p.Src.IsMulticast() || p.Src.IsUnspecified() || p.Src == p.Dst {
-		e.stats.Drop.Martian++
-		return
-	}
 	if !e.checksumOK(p) {
 		e.stats.Drop.TCPChecksum++
 		return
@@ -186,7 +182,7 @@ func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
 	}
 	if opens && c.tcp.CanReuse(&in.seg) {
 		// TIME-WAIT, and the application has not closed it yet. It has all its data.
-		if l := e.listening(in.ip.Dst, in.key.lport); l != nil && !l.cfg.Acceptor.Full() {
+		if l := e.listening(in.ip.Dst, in.key.lport); l != nil && e.keepsSYN(l, &in.key) {
 			r := reusable{nextISS: c.tcp.NextISS()}
 			c.tcp.Abort(now)
 			e.notify(c)
@@ -200,7 +196,14 @@ func (e *Engine) connIn(now mono.Time, c *Conn, in *inbound) {
 }
 
 // strangerIn handles a segment that belongs to no connection.
+//
+// "An incoming SYN with an invalid source address MUST be ignored either by TCP or by the IP layer":
+// nothing from there is answered. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.9.2.3
 func (e *Engine) strangerIn(now mono.Time, in *inbound) {
+	if in.ip.Src == in.ip.Dst || !isHost(in.ip.Src) {
+		e.stats.Drop.Martian++
+		return
+	}
 	if l := e.listening(in.ip.Dst, in.key.lport); l != nil {
 		e.listen(now, l, in)
 		return

@@ -142,6 +142,12 @@ func (e *Engine) listen(now mono.Time, l *Listener, in *inbound) {
 	}
 }
 
+// keepsSYN says whether a SYN for l would become a half-open connection: one that is not may not
+// end a connection in TIME-WAIT.
+func (e *Engine) keepsSYN(l *Listener, k *flowKey) bool {
+	return !l.cfg.Acceptor.Full() && !e.memoryFull() && e.flows.n < e.cfg.ConnsMax && e.roomForHalf(l, k)
+}
+
 // roomForHalf says whether one more connection may be half open: of the listener, of all, and
 // of its peer's address.
 func (e *Engine) roomForHalf(l *Listener, k *flowKey) bool {

@@ -36,10 +36,11 @@ type budget struct {
 
 // take takes a token, if there is one, of a bucket that holds a second's worth.
 func (b *budget) take(now mono.Time, perSec int) bool {
-	if fill := int(now.Sub(b.at) * time.Duration(perSec) / time.Second); fill > 0 || b.at == 0 {
-		if b.at == 0 || fill > perSec {
-			fill = perSec
-		}
+	since := time.Second // of the first; what has gathered in more than that is no more
+	if b.at != 0 {
+		since = min(since, now.Sub(b.at))
+	}
+	if fill := int(since * time.Duration(perSec) / time.Second); fill > 0 {
 		b.tokens = min(b.tokens+fill, perSec)
 		b.at = now
 	}

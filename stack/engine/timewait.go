@@ -112,8 +112,7 @@ const restAnswerEvery = 100 * time.Millisecond
 // timeWaitIn handles a segment for a connection that rests.
 func (e *Engine) timeWaitIn(now mono.Time, r *resting, in *inbound) {
 	if r.tw.CanReuse(&in.seg) {
-		l := e.listening(in.ip.Dst, in.key.lport)
-		if l != nil && !l.cfg.Acceptor.Full() && e.roomForHalf(l, &in.key) {
+		if l := e.listening(in.ip.Dst, in.key.lport); l != nil && e.keepsSYN(l, &in.key) {
 			next := reusable{nextISS: r.tw.NextISS()}
 			e.wakeResting(r)
 			e.stats.TimeWaitReused++
