@@ -18,6 +18,8 @@ type measurement struct {
 	made  int64 // octets read by all when the second half began
 	pace  pace
 	cross []*cross
+
+	values [congestion.InspectMax]congestion.Value // room for those of a Sample
 }
 
 // meter measures one flow at its sender.
@@ -192,6 +194,7 @@ func (m *measurement) sample(now mono.Time) {
 		s := Sample{Flow: i, At: time.Duration(now), Delivered: f.server.read, Queue: queue, QueueDelay: wait}
 		if c := f.client.conn; c != nil && !f.client.ended {
 			s.sender(c.TCP().Info(m.a.clock()))
+			s.Values = c.TCP().Inspect(m.a.clock(), m.values[:0])
 		}
 		m.spec.Sample(s)
 	}

@@ -80,6 +80,9 @@ type Sample struct {
 	Limit          congestion.Limit
 	Queue          int           // octets that wait in the bottleneck
 	QueueDelay     time.Duration // that a packet would find there
+	// Values is what the algorithm shows of its state, if it is a congestion.Inspector: valid
+	// during the call.
+	Values []congestion.Value
 }
 
 // Run simulates what spec says. Its time is virtual: it returns as soon as it is done.

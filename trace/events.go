@@ -31,11 +31,13 @@ type Event struct {
 	Episode   *congestion.Congestion `json:",omitempty"`
 	Sent      *congestion.Sent       `json:",omitempty"`
 	Lost      *congestion.Lost       `json:",omitempty"`
+	Values    []congestion.Value     `json:"-"` // of Inspect: what the algorithm shows of its state
 	keptAck   congestion.Ack
 	keptOther struct {
 		episode congestion.Congestion
 		sent    congestion.Sent
 		lost    congestion.Lost
+		values  [congestion.InspectMax]congestion.Value
 	}
 }
 
@@ -44,7 +46,7 @@ func (e *Event) Keep(r *congestion.Record) {
 	e.Now, e.Event, e.Flow = r.Now, r.Event, *r.Flow
 	e.Cwnd, e.Ssthresh, e.Pacing = r.Flow.Cwnd(), r.Flow.Ssthresh(), r.Flow.Pacing()
 	e.Window, e.RTO, e.Recovery, e.Limit = r.Window, r.RTO, r.Recovery, r.Limit
-	e.Name, e.Ack, e.Episode, e.Sent, e.Lost = "", nil, nil, nil, nil
+	e.Name, e.Ack, e.Episode, e.Sent, e.Lost, e.Values = "", nil, nil, nil, nil, nil
 	if r.Ack != nil {
 		e.keptAck = *r.Ack
 		e.Ack = &e.keptAck
@@ -66,6 +68,20 @@ func (e *Event) Keep(r *congestion.Record) {
 		e.Name = congestion.NameOf(r.Algorithm)
 	case congestion.EventAck, congestion.EventCongestion, congestion.EventRecovered, congestion.EventUndo,
 		congestion.EventSent, congestion.EventLost, congestion.EventLimit, congestion.EventClosed:
+	}
+}
+
+// Inspect adds what the algorithm of a record shows of its state, if it does. One that panics
+// shows nothing.
+func (e *Event) Inspect(r *congestion.Record) {
+	defer func() {
+		if recover() != nil {
+			e.Values = nil
+		}
+	}()
+	if i, ok := r.Algorithm.(congestion.Inspector); ok {
+		v := i.Inspect(e.keptOther.values[:0])
+		e.Values = v[:min(len(v), congestion.InspectMax)]
 	}
 }
 

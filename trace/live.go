@@ -42,7 +42,7 @@ type Live struct {
 }
 
 // Limits of a Live: connections that are recorded, for each has three files, and events in the
-// queue, of about 700 octets each.
+// queue, of about 1400 octets each.
 const (
 	LiveConnsMax = 256
 	liveQueueLen = 8192
@@ -107,6 +107,7 @@ func (l *Live) Missed() (events, conns uint64) {
 type liveRecorder struct {
 	live *Live
 	flow int
+	next mono.Time // when the algorithm is asked for its state again
 }
 
 // Record keeps the record and hands it to the writer. When the queue fills, segments sent are
@@ -120,6 +121,10 @@ func (r *liveRecorder) Record(rec *congestion.Record) {
 	select {
 	case e := <-r.live.free:
 		e.Keep(rec)
+		if rec.Now >= r.next {
+			e.Inspect(rec)
+			r.next = rec.Now.Add(liveTick / 2) // twice a tick, for its own is the writer's to set
+		}
 		e.flow = r.flow
 		r.live.queue <- e // there is room: no more events are under way than it has
 	default:

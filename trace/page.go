@@ -57,6 +57,7 @@ type series struct {
 	name                     string
 	cwnd, ssthresh, inflight []point
 	rtt, rate                []point
+	states                   []state // what the algorithm shows
 	bands                    []band
 	open                     congestion.Recovery
 	since                    time.Duration
@@ -65,7 +66,7 @@ type series struct {
 }
 
 // Limits of a page: flows with a plot of their own, flows that are drawn at all, and points
-// of a series: 6 of 50,000 are 5 MB. When they are too many, every other one goes.
+// of a series: 6 of 50,000 are 5 MB, and those of the algorithm as much again, and more. When they are too many, every other one goes.
 const (
 	pageWindowsMax = 8
 	pageFlowsMax   = 32
@@ -131,6 +132,7 @@ func (p *Page) Put(e *Entry) {
 		s.ssthresh = append(s.ssthresh, point{t, p.segments(e.Ssthresh)})
 	}
 	s.inflight = append(s.inflight, point{t, p.segments(e.InFlight)})
+	s.addStates(t, e.Values)
 	if e.SRTT > 0 {
 		s.rtt = append(s.rtt, point{t, float64(e.SRTT) / 1e6})
 	}
@@ -158,6 +160,9 @@ func (s *series) passes() bool {
 func (s *series) halve() {
 	for _, p := range []*[]point{&s.cwnd, &s.ssthresh, &s.inflight, &s.rtt, &s.rate} {
 		*p = halved(*p)
+	}
+	for i := range s.states {
+		s.states[i].points = halved(s.states[i].points)
 	}
 	s.stride = 2*s.stride + 1
 }
@@ -280,7 +285,7 @@ func (p *Page) all() []plot {
 			break
 		}
 	}
-	return append(plots, rtt)
+	return append(append(plots, rtt), p.statePlots()...)
 }
 
 // drawing is a plot as the page shows it.

@@ -52,9 +52,12 @@ type Entry struct {
 	Cause congestion.Cause // of EventCongestion and EventRecovered
 	// Tick marks the entries that tables and plots are made of: one in each interval.
 	Tick bool
+	// Values is the state of the algorithm, of a tick, if it shows any: valid during Put.
+	Values []congestion.Value
 }
 
-// Sink takes entries. They are its own; those of one flow come in the order of time.
+// Sink takes entries. They are its own, but for Values; those of one flow come in the order of
+// time.
 type Sink interface {
 	Put(e *Entry)
 }
@@ -88,6 +91,9 @@ type Recorder struct {
 	next  mono.Time
 	entry Entry
 	kept  Event
+
+	values [congestion.InspectMax]congestion.Value // the last that an event had
+	shown  int
 }
 
 var _ congestion.Recorder = (*Recorder)(nil)
@@ -102,12 +108,18 @@ func NewRecorder(sink Sink, flow int, start mono.Time, every time.Duration) *Rec
 // none; they are counted.
 func (r *Recorder) Record(rec *congestion.Record) {
 	r.kept.Keep(rec)
+	if r.every > 0 && rec.Now >= r.next {
+		r.kept.Inspect(rec)
+	}
 	r.Event(&r.kept)
 }
 
 // Event does what Record does, with a record that was kept.
 func (r *Recorder) Event(v *Event) {
 	e := &r.entry
+	if len(v.Values) > 0 {
+		r.shown = copy(r.values[:], v.Values)
+	}
 	switch v.Event {
 	case congestion.EventSent:
 		if v.Sent.Resent {
@@ -123,6 +135,9 @@ func (r *Recorder) Event(v *Event) {
 	case congestion.EventCongestion, congestion.EventRecovered:
 		e.Cause = v.Episode.Cause
 	case congestion.EventOpen, congestion.EventSwitch, congestion.EventReplaced:
+		if e.Name != v.Name {
+			r.shown = copy(r.values[:], v.Values) // what the algorithm before showed is past
+		}
 		e.Name = v.Name
 	case congestion.EventUndo, congestion.EventLimit, congestion.EventClosed:
 	}
@@ -133,6 +148,9 @@ func (r *Recorder) Event(v *Event) {
 		r.next = r.start.Add((v.Now.Sub(r.start)/r.every + 1) * r.every)
 	}
 	out := *e
+	if out.Tick {
+		out.Values = r.values[:r.shown]
+	}
 	r.sink.Put(&out)
 }
 

@@ -55,7 +55,8 @@ runs of as many seeds are summarized, with confidence intervals of 95 %; files a
 of the first.
 
 A table of --csv has t in seconds; cwnd, ssthresh, inflight, delivered and queue in octets;
-srtt, minrtt and rto in milliseconds; pacing and delivery in bits a second.`,
+srtt, minrtt and rto in milliseconds; pacing and delivery in bits a second; and what the
+algorithm shows of its state, as cc_NAME.`,
 		Example: `  millrace sim --link rate=20mbit,rtt=50ms,queue=1bdp --flows 4
   millrace sim --link rate=100mbit,rtt=20ms,loss=0.001 --time 10m --json
   millrace sim --link rate=10mbit,rtt=40ms,aqm=codel --cc reno,cubic --html out.html --csv out

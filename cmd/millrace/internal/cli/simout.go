@@ -228,7 +228,7 @@ func (r *simRecording) openPackets() error {
 // sample makes a tick of what the run tells.
 func (r *simRecording) sample(s sim.Sample) {
 	e := &r.entry
-	*e = trace.Entry{Flow: s.Flow, Tick: true, Row: trace.Row{
+	*e = trace.Entry{Flow: s.Flow, Tick: true, Values: s.Values, Row: trace.Row{
 		At: s.At, Cwnd: s.Cwnd, Ssthresh: s.Ssthresh, InFlight: s.InFlight, SRTT: s.SRTT, RTTVar: s.RTTVar, MinRTT: s.MinRTT,
 		RTO: s.RTO, Pacing: s.Pacing, Delivery: s.DeliveryRate, Delivered: s.Delivered, Lost: s.Lost,
 		Retransmits: int64(s.Retransmits), Recovery: s.Recovery, Limit: s.Limit, Queue: s.Queue, QueueDelay: s.QueueDelay,
