@@ -46,7 +46,7 @@ func TestCoDelEpisode(t *testing.T) {
 		n.serve(0, -1, 1500)
 	}
 	for i := range 600 {
-		n.after(time.Duration(i)*time.Millisecond+500*time.Microsecond, func(mono.Time) { n.inject(0, 1500) })
+		n.after(time.Duration(i)*time.Millisecond+500*time.Microsecond, func(mono.Time) { n.inject(0, 0, 1500) })
 	}
 	n.run(600 * ms)
 	// The sixth packet is the first that has waited for 5 ms, so the interval ends at 105.
@@ -63,11 +63,11 @@ func TestCoDelEpisode(t *testing.T) {
 	before := len(drops)
 	n.run(900 * ms) // it runs empty
 	for i := range 300 {
-		n.after(time.Duration(i)*time.Millisecond/2, func(mono.Time) { n.inject(0, 1500) })
+		n.after(time.Duration(i)*time.Millisecond/2, func(mono.Time) { n.inject(0, 0, 1500) })
 	}
 	n.run(1200 * ms)
-	if l.served.codel.lastCount < 2 || len(drops) == before {
-		t.Errorf("came back with count %d, and %d drops", l.served.codel.lastCount, len(drops)-before)
+	if c := l.manager.(*codelQueue).codel.lastCount; c < 2 || len(drops) == before {
+		t.Errorf("came back with count %d, and %d drops", c, len(drops)-before)
 	}
 }
 

@@ -58,87 +58,28 @@ func (c *codel) enter(now mono.Time) {
 	c.lastCount = c.count
 }
 
-// served is a queue whose packets are judged when they leave it, so that each has an event
-// when it does. Queues that judge what arrives know at once when it will leave, and need none.
-type served struct {
-	codel   codel
-	waiting []waiting // a ring of length a power of two
-	head, n int
-	octets  int
-	busy    bool
+// codelQueue is a queue with CoDel as its manager.
+type codelQueue struct {
+	fifo
+	codel codel
 }
 
-// waiting is a packet in the queue. Cross traffic has a length only.
-type waiting struct {
-	ref    int32 // -1: cross traffic
-	octets int32
-	came   mono.Time
-}
-
-func (s *served) push(w waiting) {
-	if s.n == len(s.waiting) {
-		ring := make([]waiting, max(64, 2*len(s.waiting)))
-		for i := range s.n {
-			ring[i] = s.waiting[(s.head+i)&(len(s.waiting)-1)]
-		}
-		s.waiting, s.head = ring, 0
-	}
-	s.waiting[(s.head+s.n)&(len(s.waiting)-1)] = w
-	s.n++
-	s.octets += int(w.octets)
-}
-
-func (s *served) pop() waiting {
-	w := s.waiting[s.head]
-	s.head = (s.head + 1) & (len(s.waiting) - 1)
-	s.n--
-	s.octets -= int(w.octets)
-	return w
-}
-
-// serve puts packet ref, or one of cross traffic, into the queue of path number at.
-func (n *network) serve(at int16, ref int32, octets int) {
-	l := n.paths[at]
-	q := &l.served
-	if !l.room(q.n, q.octets, octets) {
-		l.stats.QueueDrops++
-		l.log(QueueEvent{At: n.now, Kind: QueueDrop, Octets: octets})
-		n.lose(ref)
+// put is manager's.
+func (q *codelQueue) put(n *network, l *path, w waiting) {
+	if !l.room(q.n, q.octets, int(w.octets)) {
+		n.refuse(l, w)
 		return
 	}
-	l.log(QueueEvent{At: n.now, Kind: QueueIn, Octets: octets})
-	q.push(waiting{ref, int32(octets), n.now})
-	if !q.busy {
-		n.transmit(at)
-	}
+	l.log(QueueEvent{At: n.now, Kind: QueueIn, Octets: int(w.octets)})
+	q.push(w)
 }
 
-// transmit takes the next packet that CoDel lets pass from the queue, and begins to send it.
-func (n *network) transmit(at int16) {
-	l := n.paths[at]
-	q := &l.served
-	w, mark, ok := n.dequeue(l)
-	if q.busy = ok; !ok {
-		return
-	}
-	begins, leaves := l.leave(n.now, int(w.octets))
-	l.free = leaves
-	l.log(QueueEvent{At: leaves, Kind: QueueOut, Octets: int(w.octets), Waited: leaves.Sub(w.came)})
-	l.delay.add(n.now, begins.Sub(w.came))
-	l.stats.Octets += uint64(w.octets)
-	n.events.put(event{at: leaves, kind: eventTransmit, arg: at})
-	if w.ref < 0 {
-		return
-	}
-	frame := n.packets.all[w.ref].frame()
-	v := l.deliver(frame, leaves)
-	v.mark = mark
-	n.fly(w.ref, l, &v)
-}
+// backlog is manager's.
+func (q *codelQueue) backlog() (packets, octets int) { return q.n, q.octets }
 
-// dequeue is the RFC's: it drops or marks what is due.
-func (n *network) dequeue(l *path) (w waiting, mark, ok bool) {
-	q, c := &l.served, &l.served.codel
+// take is the RFC's dequeue: it drops or marks what is due.
+func (q *codelQueue) take(n *network, l *path) (w waiting, mark, ok bool) {
+	c := &q.codel
 	next := func() (okToDrop bool) {
 		if ok = q.n > 0; !ok {
 			c.firstAbove = 0
@@ -169,27 +110,4 @@ func (n *network) dequeue(l *path) (w waiting, mark, ok bool) {
 		c.enter(n.now)
 	}
 	return w, mark, ok
-}
-
-// hit marks a packet if it can be, and loses it else.
-func (n *network) hit(l *path, w waiting) (marked bool) {
-	if w.ref >= 0 && ecnCapable(n.packets.all[w.ref].frame()) && l.cfg.MarkECT {
-		return true
-	}
-	l.stats.QueueDrops++
-	l.log(QueueEvent{At: n.now, Kind: QueueDrop, Octets: int(w.octets)})
-	n.lose(w.ref)
-	return false
-}
-
-// lose gives up a packet that is on a path; one of cross traffic has no buffer.
-func (n *network) lose(ref int32) {
-	if ref < 0 {
-		return
-	}
-	p := &n.packets.all[ref]
-	n.paths[p.path].lostData(p.frame())
-	v := verdict{dropped: true}
-	n.trace.add(n.now, p.from, p.frame(), &v)
-	n.packets.drop(ref, placeFlying)
 }

@@ -11,6 +11,7 @@ import (
 // take room and time of its queue, and nobody receives them.
 type cross struct {
 	net  *network
+	no   int32 // among those of its network
 	path int16
 	cfg  CrossSpec
 	rng  *rand.Rand
@@ -26,6 +27,8 @@ func (n *network) addCross(at int16, cfg CrossSpec, rng *rand.Rand) *cross {
 	if cfg.Kind == CrossOnOff {
 		c.till = mono.Time(cfg.Start).Add(c.turn(cfg.On))
 	}
+	c.no = n.sources
+	n.sources++
 	c.tick = c.send
 	// Not in step with flows that start at the same time.
 	n.after(cfg.Start+time.Duration(rng.Int64N(int64(c.gap)+1)), c.tick)
@@ -49,18 +52,18 @@ func (c *cross) send(now mono.Time) {
 		return
 	}
 	c.sent++
-	c.net.inject(c.path, c.cfg.Packet)
+	c.net.inject(c.path, c.no, c.cfg.Packet)
 	c.net.after(c.gap, c.tick)
 }
 
-// inject puts a packet of cross traffic into the queue of a path.
-func (n *network) inject(at int16, octets int) {
+// inject puts a packet of a source of cross traffic into the queue of a path.
+func (n *network) inject(at int16, source int32, octets int) {
 	l := n.paths[at]
 	switch {
 	case l.down(n.now) || l.polices(n.now, octets):
 		return
-	case l.cfg.CoDel.Target > 0:
-		n.serve(at, -1, octets)
+	case l.manager != nil:
+		n.serve(at, -1-source, octets)
 		return
 	}
 	if _, _, ok := l.enqueue(n.now, octets, false); !ok {

@@ -114,7 +114,7 @@ func (l *LinkSpec) setECN(value string) (err error) {
 func (l *LinkSpec) setAQM(value string) (err error) {
 	part := strings.Split(value, ":")
 	switch {
-	case part[0] == "codel" && len(part) <= 3:
+	case (part[0] == "codel" || part[0] == "fq_codel") && len(part) <= 3:
 		c := CoDel{Target: 5 * time.Millisecond, Interval: 100 * time.Millisecond}
 		for i, d := range []*time.Duration{&c.Target, &c.Interval}[:len(part)-1] {
 			if *d, err = parseDelay(part[i+1]); err == nil && *d == 0 {
@@ -124,7 +124,15 @@ func (l *LinkSpec) setAQM(value string) (err error) {
 				return err
 			}
 		}
-		l.CoDel = &c
+		l.CoDel, l.Fair = &c, part[0] == "fq_codel"
+	case part[0] == "pie" && len(part) <= 2:
+		p := PIE{Target: pieTarget}
+		if len(part) == 2 {
+			if p.Target, err = parseDelay(part[1]); err == nil && p.Target == 0 {
+				err = fmt.Errorf("want a target above 0")
+			}
+		}
+		l.PIE = &p
 	case part[0] == "red" && (len(part) == 1 || len(part) == 3 || len(part) == 4):
 		var r REDSpec
 		if len(part) >= 3 {
@@ -137,7 +145,7 @@ func (l *LinkSpec) setAQM(value string) (err error) {
 		}
 		l.RED = &r
 	default:
-		return fmt.Errorf("want codel, codel:TARGET:INTERVAL, red, or red:MIN:MAX:PROBABILITY")
+		return fmt.Errorf("want codel, fq_codel, codel:TARGET:INTERVAL, pie, pie:TARGET, red, or red:MIN:MAX:PROBABILITY")
 	}
 	return err
 }

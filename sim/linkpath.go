@@ -16,13 +16,21 @@ func (l *LinkSpec) Check() error {
 	slices.SortStableFunc(l.Changes, func(a, b LinkChange) int { return int(min(max(a.At-b.At, -1), 1)) })
 	l.Down = slices.Clone(l.Down)
 	slices.SortStableFunc(l.Down, func(a, b Outage) int { return int(min(max(a.From-b.From, -1), 1)) })
+	managers := 0
+	for _, is := range []bool{l.RED != nil, l.PIE != nil, l.CoDel != nil} {
+		if is {
+			managers++
+		}
+	}
 	switch {
 	case l.Rate <= 0 && len(l.Trace) == 0:
 		return errors.New("no rate")
-	case l.RED != nil && l.CoDel != nil:
-		return errors.New("a queue has one manager, red or codel")
-	case l.MarkECT && l.RED == nil && l.CoDel == nil:
-		return errors.New("ecn=aqm needs aqm=red or aqm=codel")
+	case managers > 1:
+		return errors.New("a queue has one manager: red, pie, codel or fq_codel")
+	case l.Fair && l.CoDel == nil:
+		return errors.New("queues of flows need a codel")
+	case l.MarkECT && managers == 0:
+		return errors.New("ecn=aqm needs aqm=red, pie, codel or fq_codel")
 	case l.CoDel != nil && (l.CEThreshold > 0 || l.Step != QueueSpec{}):
 		return errors.New("codel marks by itself: ecn=aqm")
 	case len(l.Trace) > 0 && slices.ContainsFunc(l.Changes, func(c LinkChange) bool { return c.Rate > 0 }):
@@ -161,7 +169,10 @@ func (l *LinkSpec) paths() (there, back PathConfig) {
 		there.StepOctets = max(1, l.octets(l.Step))
 	}
 	if l.CoDel != nil {
-		there.CoDel = *l.CoDel
+		there.CoDel, there.Fair = *l.CoDel, l.Fair
+	}
+	if l.PIE != nil {
+		there.PIE = *l.PIE
 	}
 	if r := l.RED; r != nil {
 		there.RED = RED{Min: l.octets(q) / 6, Max: max(1, l.octets(q)/2), P: r.P}

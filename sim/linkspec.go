@@ -26,9 +26,11 @@ type LinkSpec struct {
 	// ACKAggregate has ACKs arrive at multiples of it only.
 	ACKAggregate    time.Duration
 	Policer, Shaper Bucket
-	RED             *REDSpec // at most one of RED and CoDel
+	RED             *REDSpec // at most one of RED, PIE and CoDel
+	PIE             *PIE
 	CoDel           *CoDel
-	MarkECT         bool      // RED and CoDel mark rather than drop
+	Fair            bool      // each flow has a queue of its own, with the CoDel
+	MarkECT         bool      // the manager marks rather than drops
 	Step            QueueSpec // marks beyond so much in the queue
 	Changes         []LinkChange
 	Down            []Outage
@@ -66,7 +68,7 @@ const LinkDefault = "rate=20mbit,rtt=50ms,queue=1bdp"
 //
 //	rate=20mbit,rtt=50ms,queue=1bdp,loss=0.01,reorder=0.01,dup=0.01,corrupt=0.001,jitter=1ms
 //	ecn=ce-threshold:1ms  ecn=step:30pkt  ecn=aqm
-//	aqm=codel:5ms:100ms   aqm=red:20kb:60kb:0.1
+//	aqm=codel:5ms:100ms   aqm=fq_codel:5ms:100ms  aqm=pie:15ms  aqm=red:20kb:60kb:0.1
 //	burst=ENTER:LEAVE:ILL:WELL  ackloss=0.1  ackagg=10ms
 //	police=10mbit:30kb  bucket=10mbit:30kb
 //	change=10s:rate:5mbit  change=20s:rtt:80ms  down=10s:2s  trace=FILE

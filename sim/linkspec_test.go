@@ -58,6 +58,10 @@ func TestParseLinkRefuses(t *testing.T) {
 		"rate=20mbit,rtt=1ms,ecn=yes":        "ce-threshold",
 		"trace=/does/not/exist,rtt=1ms":      "no such file",
 		"rate=1mbit,rtt=1ms,jitter=whatever": "50ms",
+		"rate=1mbit,rtt=1ms,aqm=pie:0":       "above 0",
+		"rate=1mbit,rtt=1ms,aqm=fq_codel:5":  "50ms",
+		"rate=1mbit,rtt=1ms,aqm=cake":        "want codel",
+		"rate=1mbit,rtt=1ms,ecn=aqm":         "needs aqm",
 	} {
 		_, err := ParseLink(text)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
@@ -81,6 +85,23 @@ func TestTraceRate(t *testing.T) {
 		if _, err := parseTrace(strings.NewReader(text)); err == nil {
 			t.Errorf("trace %q: no error", text)
 		}
+	}
+}
+
+// Managers of queues have their defaults, or what is given.
+func TestParseAQM(t *testing.T) {
+	l := mustLink(t, "rate=1mbit,rtt=1ms,aqm=fq_codel:3ms")
+	if !l.Fair || l.CoDel.Target != 3*time.Millisecond || l.CoDel.Interval != 100*time.Millisecond {
+		t.Errorf("fq_codel:3ms: %+v", l.CoDel)
+	}
+	for text, want := range map[string]time.Duration{"pie": 15 * time.Millisecond, "pie:2ms": 2 * time.Millisecond} {
+		if l := mustLink(t, "rate=1mbit,rtt=1ms,aqm="+text); l.PIE == nil || l.PIE.Target != want || l.Fair {
+			t.Errorf("%s: %+v", text, l.PIE)
+		}
+	}
+	l.PIE = &PIE{Target: 1}
+	if err := l.Check(); err == nil {
+		t.Error("a queue with two managers is none")
 	}
 }
 

@@ -21,6 +21,7 @@ type network struct {
 	calls   []func(now mono.Time) // of eventCall
 	spare   []int32               // free entries of calls
 	packets packets
+	sources int32 // of cross traffic
 	hosts   []*host
 	paths   []*path
 	seed    uint64
@@ -203,7 +204,7 @@ func (n *network) send(h *host, i int32) {
 	l := n.paths[h.out]
 	p.sent, p.path, p.from = n.now, h.out, h.id
 	var v verdict
-	if l.cfg.CoDel.Target > 0 {
+	if l.manager != nil {
 		if v = l.admit(n.now, frame); !v.dropped {
 			n.serve(h.out, i, len(frame)-wire.EthernetLen)
 			return
@@ -352,11 +353,7 @@ func (n *network) close() error {
 		}
 	}
 	for _, l := range n.paths {
-		for l.served.n > 0 {
-			if w := l.served.pop(); w.ref >= 0 {
-				n.packets.drop(w.ref, placeFlying)
-			}
-		}
+		n.abandon(l)
 	}
 	for _, h := range n.hosts {
 		if err := h.port.Close(); err != nil {

@@ -30,10 +30,13 @@ type PathConfig struct {
 	// Policer drops what arrives too fast, before the queue; Shaper lets it wait in it.
 	Policer, Shaper Bucket
 
-	// RED judges packets when they arrive at the queue, CoDel when they leave it; MarkECT has
-	// them mark those that are ECN-capable, rather than drop them.
+	// RED and PIE judge packets when they arrive at the queue, CoDel when they leave it; Fair
+	// gives each flow a queue of its own, with a CoDel. MarkECT has them mark those that are
+	// ECN-capable, rather than drop them.
 	RED     RED
+	PIE     PIE
 	CoDel   CoDel
+	Fair    bool
 	MarkECT bool
 	// StepOctets and StepPackets mark ECN-capable packets that find more in the queue; 0 does
 	// not mark.
@@ -82,7 +85,7 @@ type Outage struct{ From, To mono.Time }
 type PathStats struct {
 	Sent, Delivered uint64 // packets put in, and out at the far end, copies included
 	Octets          uint64 // of IP packets that passed the queue
-	QueueDrops      uint64 // no room, or dropped by RED or CoDel
+	QueueDrops      uint64 // no room, or dropped by its manager
 	Policed         uint64
 	Lost            uint64 // by chance, or by Drop
 	Outage          uint64 // while it was down
@@ -116,7 +119,9 @@ type path struct {
 	rateNext, delayNext int // indexes of Changes
 	policer, shaper     bucket
 	red                 red
-	served              served // the queue, if CoDel is its manager
+	pie                 pie
+	manager             manager // of the queue; nil: it judges what arrives
+	busy                bool    // the manager's queue is being transmitted from
 	lasts               []mono.Time
 
 	delay delays // what packets waited in the queue
@@ -155,9 +160,15 @@ func newPath(cfg PathConfig, rng *rand.Rand) *path {
 	l := &path{cfg: cfg, rng: rng, policer: bucket{cfg: cfg.Policer}, shaper: bucket{cfg: cfg.Shaper}}
 	l.lasts = make([]mono.Time, len(cfg.FlowDelay))
 	l.red = newRED(cfg.RED, l.meanRate())
-	l.served.codel.cfg = cfg.CoDel
+	l.pie = newPIE(cfg.PIE)
 	if cfg.CoDel.Interval == 0 {
-		l.served.codel.cfg.Interval = 100 * time.Millisecond
+		cfg.CoDel.Interval = 100 * time.Millisecond
+	}
+	switch {
+	case cfg.Fair:
+		l.manager = newFairQueue(cfg.CoDel, rng.Uint64())
+	case cfg.CoDel.Target > 0:
+		l.manager = &codelQueue{codel: codel{cfg: cfg.CoDel}}
 	}
 	return l
 }

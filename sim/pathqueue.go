@@ -34,6 +34,12 @@ func (l *path) enqueue(now mono.Time, octets int, ect bool) (leaves mono.Time, m
 			return 0, false, false
 		}
 	}
+	if l.cfg.PIE.Target > 0 {
+		var drop bool
+		if mark, drop = l.pie.judge(now, l.free, l.octets, ect && l.cfg.MarkECT, l.rng); drop {
+			return 0, false, false
+		}
+	}
 	if !l.room(l.n, l.octets, octets) {
 		return 0, false, false
 	}
@@ -63,12 +69,13 @@ func (l *path) drain(now mono.Time) {
 
 // backlog is what is in the queue, and how long a packet that came now would wait.
 func (l *path) backlog(now mono.Time) (octets int, wait time.Duration) {
-	if l.cfg.CoDel.Target > 0 {
+	if l.manager != nil {
+		_, octets = l.manager.backlog()
 		wait = max(0, l.free.Sub(now))
 		if r := l.meanRate(); r > 0 {
-			wait += time.Duration(float64(l.served.octets) * 8e9 / r)
+			wait += time.Duration(float64(octets) * 8e9 / r)
 		}
-		return l.served.octets, wait
+		return octets, wait
 	}
 	l.drain(now)
 	return l.octets, max(0, l.free.Sub(now))

@@ -41,7 +41,8 @@ A link is key=value, separated by commas. rate (or trace) and rtt are required:
   burst=0.01:0.3 loss in bursts: of turning ill at a packet, and well again; then what is
                  lost while ill (1) and while well (0), as in burst=0.01:0.3:0.5:0.001
   jitter=1ms     of both ways, without reordering; the time of one packet if not given
-  aqm=codel      manager of the queue: codel, codel:TARGET:INTERVAL, red, red:MIN:MAX:P
+  aqm=codel      manager of the queue: codel, fq_codel, either with :TARGET:INTERVAL;
+                 pie, pie:TARGET; red, red:MIN:MAX:P
   ecn=ce-threshold:1ms   mark ECN-capable packets that waited for longer; or ecn=step:20pkt:
                  those that find more in the queue; or ecn=aqm: the manager marks
   police=10mbit:30kb     drop what exceeds a rate and a burst; bucket=: let it wait
