@@ -16,7 +16,8 @@ type Choice struct {
 // measured is how interfaces are best opened by what was measured of their drivers, where that is
 // not what the driver's features say. What is not here goes by those, because a mode can be judged
 // under load only: an interface that is being opened has none, and who asked its peer for some
-// would disturb what the kernel does on it. millrace bench --mode measures what it is opened with.
+// would disturb what the kernel does on it. millrace bench modes measures with a peer that is
+// there for it, and what it records goes before this table.
 var measured = []struct {
 	driver  string
 	applies func(*NICInfo) bool
@@ -34,9 +35,23 @@ var measured = []struct {
 	}},
 }
 
-// Choose returns how the interface is best opened, by what was measured of its driver, or by
-// what the driver promises.
+// Choose returns how the interface is best opened, by what was measured of its driver here, or
+// elsewhere, or by what the driver promises.
 func (i *NICInfo) Choose() Choice {
+	r := i.Recorded
+	if r == nil {
+		return i.chooseUnmeasured()
+	}
+	if c, ok := r.choice(); ok && r.Kernel == i.Kernel {
+		return c
+	}
+	c := i.chooseUnmeasured()
+	c.Why += "; what was measured here was on Linux " + r.Kernel + ": millrace bench modes --record measures it anew"
+	return c
+}
+
+// chooseUnmeasured is Choose where nothing was measured on this machine.
+func (i *NICInfo) chooseUnmeasured() Choice {
 	for _, m := range measured {
 		if i.Driver == m.driver && m.applies(i) {
 			return m.choice

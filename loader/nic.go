@@ -33,6 +33,9 @@ type NICInfo struct {
 	TXChecksum bool
 	// NUMANode is where a device is, -1 where that is not told.
 	NUMANode int
+	// Recorded is what was measured of the driver here; nil: nothing. Kernel is the release that runs.
+	Recorded *ModeRecord
+	Kernel   string
 	// XDPProgram is the id of the program that is attached, 0 for none.
 	XDPProgram uint32
 }

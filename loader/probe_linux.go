@@ -54,7 +54,26 @@ func Probe(name string) (NICInfo, error) {
 			return NICInfo{}, fmt.Errorf("loader: probe %s: %w", name, err)
 		}
 	}
+	info.remember(StateDir())
 	return info, nil
+}
+
+// remember looks up what was measured of the driver. A file that cannot be read says nothing: then
+// it is as if nothing had been measured.
+func (info *NICInfo) remember(dir string) {
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		info.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	all, err := ModeRecords(dir)
+	if err != nil || info.Driver == "" {
+		return
+	}
+	for i := range all {
+		if all[i].Driver == info.Driver {
+			info.Recorded = &all[i]
+		}
+	}
 }
 
 // numaNode reads where a device is. Virtual interfaces have none.

@@ -29,6 +29,7 @@ type Report struct {
 	RunSeconds float64 `json:"run_seconds"`
 	Rows       []Row   `json:"rows"`
 	Bars       []Bar   `json:"bars,omitempty"`
+	Modes      *Modes  `json:"modes,omitempty"`
 }
 
 // Row is one workload on one link. Its cells were measured by turns.

@@ -152,6 +152,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if err := writeBars(&b, r.Bars); err != nil {
 		return err
 	}
+	if r.Modes != nil {
+		fmt.Fprintf(&b, "\n%v", r.Modes)
+	}
 	_, err := io.WriteString(w, b.String())
 	if err != nil {
 		return fmt.Errorf("report: write table: %w", err)

@@ -64,7 +64,7 @@ func TestStacks(t *testing.T) {
 		bench.Workload{Kind: bench.HTTP, Flows: 4, Time: short})
 	onLab, onPipe := testbed.Link{Kind: testbed.Lab, MTU: 1500, Queues: 1}, testbed.Link{Kind: testbed.Pipe, MTU: 1500}
 	modes := map[string]string{
-		testbed.MillraceNative: "XDP native", testbed.RawNative: "XDP native",
+		testbed.MillraceNative: "XDP native", testbed.MillraceGeneric: "XDP generic", testbed.RawNative: "XDP native",
 		testbed.KernelXDP: "XDP native", testbed.KernelGeneric: "XDP generic",
 	}
 	for _, tt := range []struct {
@@ -74,7 +74,7 @@ func TestStacks(t *testing.T) {
 	}{
 		{onLab, testbed.Millrace, all}, {onLab, testbed.MillraceBoth, all}, {onLab, testbed.Kernel, all},
 		{onLab, testbed.MillraceHandler, all[:5]}, {onLab, testbed.MillraceInPlace, bulk},
-		{onLab, testbed.MillraceNative, bulk}, {onLab, testbed.MillraceBothHandler, all[2:4]},
+		{onLab, testbed.MillraceNative, bulk}, {onLab, testbed.MillraceGeneric, bulk}, {onLab, testbed.MillraceBothHandler, all[2:4]},
 		{onLab, testbed.KernelXDP, all}, {onLab, testbed.KernelGeneric, bulk},
 		{onLab, testbed.Raw, append(bulk[1:2:2], rr)}, {onLab, testbed.RawNative, bulk[1:]},
 		{onPipe, testbed.Millrace, append(bulk, rr)}, {onPipe, testbed.MillraceHandler, append(bulk, rr)},

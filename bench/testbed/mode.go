@@ -9,11 +9,14 @@ import (
 )
 
 // variant is what the name of one of millrace's stacks says.
-type variant struct{ both, handler, inPlace, native bool }
+type variant struct{ both, handler, inPlace, native, generic, zeroCopy bool }
 
 func variantOf(stack string) variant {
 	has := func(word string) bool { return strings.Contains(stack+"-", "-"+word+"-") }
-	return variant{both: has("both"), handler: has("handler"), inPlace: has("in-place"), native: has("native")}
+	return variant{
+		both: has("both"), handler: has("handler"), inPlace: has("in-place"),
+		native: has("native"), generic: has("generic"), zeroCopy: has("zerocopy"),
+	}
 }
 
 // serve is the flag that says how an end of millrace serves.
@@ -29,8 +32,13 @@ func (v variant) serve() []string {
 
 // mode is how a stack opens a NIC.
 func (b *Bed) mode(stack string) millrace.Mode {
-	if variantOf(stack).native {
+	switch v := variantOf(stack); {
+	case v.native:
 		return millrace.ModeCopy
+	case v.generic:
+		return millrace.ModeGeneric
+	case v.zeroCopy:
+		return millrace.ModeZeroCopy
 	}
 	return b.cfg.Mode
 }

@@ -22,6 +22,8 @@ type target struct {
 	// outward is set where the client is what is measured, so that what is towards the
 	// stack is a download.
 	outward bool
+	// starts starts the client, of a stack that is up during its runs only.
+	starts func() (*process, error)
 	// local runs workloads in this process.
 	local func(ctx context.Context, w bench.Workload) (bench.Result, error)
 }
@@ -42,9 +44,15 @@ func (t *target) run(ctx context.Context, w bench.Workload) (bench.Result, error
 	if t.outward && w.Way != "" {
 		w.Way = map[bench.Way]bench.Way{bench.Upload: bench.Download, bench.Download: bench.Upload}[w.Way]
 	}
-	defer t.watch(w)()
 	var r bench.Result
 	var err error
+	if t.starts != nil {
+		if t.client, err = t.starts(); err != nil {
+			return r, err
+		}
+		defer func() { t.client.end(); t.client = nil }()
+	}
+	defer t.watch(w)()
 	switch w.Kind {
 	case bench.Idle:
 		r, err = t.idle(ctx, w)

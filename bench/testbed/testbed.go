@@ -26,7 +26,9 @@ const (
 	Millrace            = "millrace"
 	MillraceHandler     = "millrace-handler"      // serves by handlers on its workers
 	MillraceInPlace     = "millrace-in-place"     // transfers by leases and reservations
+	MillraceZeroCopy    = "millrace-zerocopy"     // the NIC writes into its memory
 	MillraceNative      = "millrace-native"       // XDP in the driver
+	MillraceGeneric     = "millrace-generic"      // XDP in the network core
 	MillraceBoth        = "millrace-both"         // at both ends
 	MillraceBothHandler = "millrace-both-handler" // likewise, and the server is a handler
 	Kernel              = "kernel"                // as it is: 64 KiB segments
@@ -63,6 +65,31 @@ func Stacks(link string) []string {
 		return []string{Millrace, Kernel}
 	}
 	return nil
+}
+
+// Modes returns the stacks that are this one in each of the modes that an interface admits.
+func Modes(nic loader.NICInfo) (stacks []string) {
+	known := nic.XDP.Has(loader.XDPKnown)
+	if !nic.Veth && (!known || nic.XDP.Has(loader.XDPZeroCopy)) {
+		stacks = append(stacks, MillraceZeroCopy)
+	}
+	if !known || nic.XDP.Has(loader.XDPBasic|loader.XDPRedirect) {
+		stacks = append(stacks, MillraceNative)
+	}
+	return append(stacks, MillraceGeneric)
+}
+
+// ModeOf returns the mode of one of these, as records name it; "" of any other stack.
+func ModeOf(stack string) string {
+	switch stack {
+	case MillraceZeroCopy:
+		return loader.ZeroCopyMode
+	case MillraceNative:
+		return loader.CopyMode
+	case MillraceGeneric:
+		return loader.GenericMode
+	}
+	return ""
 }
 
 // Can says whether a stack has a workload, and one of its own: it is not offered where it would
@@ -154,7 +181,7 @@ func (b *Bed) onClose(f func() error) { b.closers = append(b.closers, f) }
 
 // Target makes a stack on a link.
 func (b *Bed) Target(link Link, stack string) (bench.Target, error) {
-	if !slices.Contains(Stacks(link.Kind), stack) {
+	if !slices.Contains(Stacks(link.Kind), stack) && (ModeOf(stack) == "" || link.Kind == Pipe) {
 		return bench.Target{}, fmt.Errorf("testbed: there is no %s on a %s, there are %s",
 			stack, link.Kind, strings.Join(Stacks(link.Kind), ", "))
 	}
@@ -217,14 +244,26 @@ func (b *Bed) onPipe(t *target, link Link) (err error) {
 	return err
 }
 
+// onNIC makes an end on an interface. Those of its modes are started for each run, for one at a time
+// can open it.
 func (b *Bed) onNIC(t *target, link Link) (err error) {
-	argv := b.end("--stack", t.stack)
-	if t.stack == Millrace {
-		argv = slices.Concat(argv, []string{"--nic", link.NIC}, b.flags(t.stack))
-	}
-	t.client, err = b.agent(nil, argv...)
 	t.address, t.outward = link.To, true
-	return err
+	argv := b.end("--stack", "kernel")
+	if t.stack != Kernel {
+		argv = slices.Concat(b.end("--nic", link.NIC), b.flags(t.stack))
+	}
+	if ModeOf(t.stack) == "" {
+		t.client, err = b.agent(nil, argv...)
+		return err
+	}
+	t.starts = func() (*process, error) {
+		p, err := start(b.ctx, nil, argv)
+		if err == nil {
+			b.abouts[link.String()+" "+t.stack] = p.hello.About
+		}
+		return p, err
+	}
+	return nil
 }
 
 const (

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace-tcp/millrace/bench/report"
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/internal/testutil"
+	"github.com/millrace-tcp/millrace/loader"
 )
 
 // benchLabs returns the labs of a measurement's process.
@@ -187,6 +188,70 @@ func TestBenchNIC(t *testing.T) {
 	m := wantMeasured(t, string(out), 2, 2, "millrace", "kernel")
 	if about := m.Rows[0].Cells[0].About; !strings.Contains(about, "veth-a") {
 		t.Errorf("about millrace: %q, want its NIC", about)
+	}
+	if err := server.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server ends: %v, want status 0", err)
+	}
+}
+
+// The modes of an interface are measured against a server elsewhere, and what was found is what
+// --mode auto takes and doctor tells. The server outlives that the interface is closed between runs.
+func TestBenchModes(t *testing.T) {
+	testutil.Privileged(t)
+	state := t.TempDir()
+	l := lab.ForTest(t, lab.Config{})
+	server := l.B.Command(t.Context(), binary, "bench", "serve", "--stack", "kernel", "--listen", ":5001")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	testutil.Eventually(t, 10*time.Second, func() bool {
+		c, err := l.A.Dial(context.Background(), "tcp", net.JoinHostPort(l.B.IP4.Addr().String(), "5001"))
+		if err != nil {
+			return false
+		}
+		_ = c.Close()
+		return true
+	}, "the server")
+	ask := func(args ...string) []byte {
+		t.Helper()
+		cmd := l.A.Command(t.Context(), binary, args...)
+		cmd.Env = append(os.Environ(), "STATE_DIRECTORY="+state)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		return out
+	}
+	args := append(strings.Fields("bench modes --link nic --nic veth-a --to 10.77.0.2:5001 --record --json"), quick...)
+	out := ask(args...)
+	m := wantMeasured(t, string(out), 3, 2, "millrace-native", "millrace-generic")
+	for i, want := range []string{"XDP native", "XDP generic"} {
+		if about := m.Rows[0].Cells[i].About; !strings.Contains(about, want) {
+			t.Errorf("it was measured on %q, want %s", about, want)
+		}
+	}
+	var found struct {
+		Modes struct{ Driver, Best string }
+	}
+	if err := json.Unmarshal(out, &found); err != nil || found.Modes.Driver != "veth" || found.Modes.Best == "" {
+		t.Fatalf("%v: %+v", err, found)
+	}
+	records, err := loader.ModeRecords(state)
+	if err != nil || len(records) != 1 || records[0].Best != found.Modes.Best || len(records[0].Modes) != 2 {
+		t.Fatalf("recorded: %+v, %v", records, err)
+	}
+	// Whichever is the best on this machine, auto goes by the record.
+	for best, said := range map[string]string{loader.CopyMode: "XDP in the driver: measured on", loader.GenericMode: "XDP in the network core: measured on"} {
+		records[0].Best = best
+		if err := loader.RecordMode(state, records[0]); err != nil {
+			t.Fatal(err)
+		}
+		if out := ask("doctor", "--nic", "veth-a"); !strings.Contains(string(out), said) {
+			t.Errorf("doctor lacks %q:\n%s", said, out)
+		}
 	}
 	if err := server.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)

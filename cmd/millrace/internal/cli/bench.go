@@ -39,7 +39,7 @@ kernel and in soft interrupts; do not run anything beside it.`,
 	})
 	cmd.AddCommand(
 		a.benchThroughput(), a.benchMessages("rr", bench.RequestResponse), a.benchMessages("crr", bench.Connect),
-		a.benchIdle(), a.benchRaw(), a.benchCompare(), a.benchTable(), a.benchServe(), a.benchEndCommand(),
+		a.benchIdle(), a.benchRaw(), a.benchModes(), a.benchCompare(), a.benchTable(), a.benchServe(), a.benchEndCommand(),
 	)
 	return cmd
 }
@@ -228,13 +228,29 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// run measures, and writes what came of it.
+// run measures, and writes what came of it. Runs that failed are in it, and make the command fail.
 func (m *measurement) run(ctx context.Context, sections []suite.Section, bars bool) error {
-	cfg, err := m.config()
+	r, err := m.perform(ctx, sections, bars)
 	if err != nil {
 		return err
 	}
-	cfg.Tolerant = bars
+	if bars {
+		r.Judge()
+	}
+	err = m.output(r)
+	if n := r.Failures(); err == nil && n > 0 {
+		return fmt.Errorf("bench: %d of the measurements failed", n)
+	}
+	return err
+}
+
+// perform measures. A tolerant one goes on without stacks that cannot be brought up.
+func (m *measurement) perform(ctx context.Context, sections []suite.Section, tolerant bool) (*report.Report, error) {
+	cfg, err := m.config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Tolerant = tolerant
 	if terminal(m.app.stderr) {
 		bar := progressbar.NewOptions(-1, progressbar.OptionSetWriter(m.app.stderr), progressbar.OptionClearOnFinish(),
 			progressbar.OptionShowCount(), progressbar.OptionFullWidth(), progressbar.OptionSetPredictTime(true))
@@ -245,19 +261,11 @@ func (m *measurement) run(ctx context.Context, sections []suite.Section, bars bo
 			_ = bar.Set(done)
 		}
 	}
-	r, err := suite.Run(ctx, cfg, sections)
-	if err != nil {
-		return err
-	}
-	if bars {
-		r.Judge()
-	}
-	return m.write(r)
+	return suite.Run(ctx, cfg, sections)
 }
 
-// write writes the report to where the flags say. Runs that failed are in it, and make the
-// command fail.
-func (m *measurement) write(r *report.Report) error {
+// output writes the report to where the flags say.
+func (m *measurement) output(r *report.Report) error {
 	for _, out := range []struct {
 		path  string
 		write func(f *os.File) error
@@ -278,16 +286,10 @@ func (m *measurement) write(r *report.Report) error {
 			return err
 		}
 	}
-	var err error
 	if m.asJSON {
-		err = r.WriteJSON(m.app.stdout)
-	} else {
-		err = r.WriteText(m.app.stdout)
+		return r.WriteJSON(m.app.stdout)
 	}
-	if n := r.Failures(); err == nil && n > 0 {
-		return fmt.Errorf("bench: %d of the measurements failed", n)
-	}
-	return err
+	return r.WriteText(m.app.stdout)
 }
 
 // benchServe is the other machine's part of a measurement over a NIC.
