@@ -164,17 +164,18 @@ func occupied(nic netlink.Link) error {
 	if xdp == nil || !xdp.Attached {
 		return nil
 	}
-	mode := "several modes"
+	mode, word := "several modes", "xdp"
 	switch xdp.AttachMode {
 	case nl.XDP_ATTACHED_DRV:
-		mode = "native mode"
+		mode, word = "native mode", "xdpdrv"
 	case nl.XDP_ATTACHED_SKB:
-		mode = "generic mode"
+		mode, word = "generic mode", "xdpgeneric"
 	case nl.XDP_ATTACHED_HW:
-		mode = "the hardware"
+		mode, word = "the hardware", "xdpoffload"
 	}
-	return fmt.Errorf("%w: XDP program %d%s is on it in %s; end the process that holds it, or: ip link set dev %s xdp off",
-		unix.EBUSY, xdp.ProgId, programName(xdp.ProgId), mode, nic.Attrs().Name)
+	// What a link has attached, as ours, ip cannot detach: it leaves with who holds the link.
+	return fmt.Errorf("%w: XDP program %d%s is on it in %s; end the process that holds it (bpftool link), or if none does: ip link set dev %s %s off",
+		unix.EBUSY, xdp.ProgId, programName(xdp.ProgId), mode, nic.Attrs().Name, word)
 }
 
 // programName returns a program's name in brackets, or nothing where it cannot be asked.

@@ -119,9 +119,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return statusFailure
 }
 
-// oneLine is the text of an error without its line breaks.
+// oneLine is the text of an error without its line breaks, and without the name that the package
+// of the same name begins it with.
 func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; ")
+	text := strings.TrimPrefix(err.Error(), "millrace: ")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
 }
 
 // root makes the tree of commands.

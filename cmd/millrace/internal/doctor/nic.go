@@ -73,7 +73,7 @@ func vacancy(i loader.NICInfo) Check {
 		return Check{"XDP", OK, "no program is attached", ""}
 	}
 	return Check{"XDP", Fail, fmt.Sprintf("program %d is attached", i.XDPProgram),
-		fmt.Sprintf("end the process that holds it (bpftool link), or: ip link set dev %s xdp off", i.Name)}
+		fmt.Sprintf("end the process that holds it (bpftool link); if none does: ip link set dev %s xdp off, or xdpgeneric off", i.Name)}
 }
 
 func membership(k knobs) Check {
