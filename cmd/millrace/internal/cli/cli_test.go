@@ -63,7 +63,7 @@ func startCommand(t *testing.T, args ...string) *command {
 	c.cancel = cancel
 	a := &app{stdin: strings.NewReader(""), stdout: &c.out, stderr: &c.diag}
 	a.open = func(cfg network.Config) (network.Network, error) {
-		if cfg.NIC != "lo" || cfg.Spin != network.Forever || cfg.Queues != 2 || cfg.Mode != "copy" || cfg.Congestion != "reno" {
+		if cfg.NIC != "lo" || cfg.Spin != network.Forever || cfg.Queues != 2 || cfg.Mode != "copy" || cfg.Congestion != "reno" || !cfg.KeepAlive.Enable {
 			return nil, errors.New("wrong flags")
 		}
 		return closing{network.Kernel(network.Config{}), c}, nil

@@ -25,6 +25,7 @@ are looked up over the kernel's network. Until a file is whole its name ends in 
 		Args: arguments(1, "one URL"),
 	}
 	n := a.nicFlags(cmd)
+	n.keepAlive = keepAlive
 	file := cmd.Flags().StringP("output", "o", "-", "write to `FILE`; - is standard output")
 	insecure := cmd.Flags().BoolP("insecure", "k", false, "take any certificate")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

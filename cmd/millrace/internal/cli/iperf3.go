@@ -44,6 +44,7 @@ func (a *app) iperf3Command() *cobra.Command {
 		Args: arguments(0, ""),
 	}
 	n := a.nicFlags(cmd)
+	n.keepAlive = keepAlive
 	var o iperf
 	f := cmd.Flags()
 	f.BoolVarP(&o.server, "server", "s", false, "serve tests")

@@ -23,6 +23,7 @@ too.`,
   millrace nc -l 9000 > file`,
 	}
 	n := a.nicFlags(cmd)
+	n.keepAlive = keepAlive
 	listen := cmd.Flags().BoolP("listen", "l", false, "wait for one connection")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if *listen {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,7 @@ func (a *app) httpCommand() *cobra.Command {
 		Args: arguments(0, ""),
 	}
 	n := a.nicFlags(cmd)
+	n.keepAlive = keepAlive
 	var listen address
 	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
 	dir := cmd.Flags().String("root", "", "directory `DIR` to serve; nothing outside of it is, whatever links say")
@@ -94,6 +96,7 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler,
 		Args:    arguments(0, ""),
 	}
 	n := a.nicFlags(cmd)
+	n.keepAlive = keepAlive
 	var listen address
 	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
 	asJSON := cmd.Flags().Bool("json", false, "print one object for each closed connection")
@@ -132,19 +135,22 @@ func (a *app) classicCommand(name, short string, handler func() service.Handler,
 	return cmd
 }
 
-// serveOnWorkers serves by handlers until ctx ends.
+// serveOnWorkers serves by handlers until ctx ends, and then closes their connections.
 func (n *nic) serveOnWorkers(ctx context.Context, nw network.Network, address string, open service.OnWorker) error {
 	on, ok := nw.(network.HandlerListener)
 	if !ok {
 		return usagef("--handler is for --stack millrace")
 	}
-	l, err := on.ListenHandler(ctx, "tcp", address, open)
+	var all service.Conns
+	l, err := on.ListenHandler(ctx, "tcp", address, all.Track(open))
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
 	n.app.log.Info("listening", "address", l.Addr().String(), "stack", n.stack.value)
 	<-ctx.Done()
-	return l.Close()
+	err = l.Close()
+	all.Close()
+	return err
 }
 
 func (a *app) proxyCommand() *cobra.Command {
@@ -157,6 +163,7 @@ TCP. A half-close is passed on as a half-close, a reset as a reset.`,
 		Args:    arguments(0, ""),
 	}
 	n := a.nicFlags(cmd)
+	n.keepAlive = keepAlive
 	var listen address
 	cmd.Flags().Var(&listen, "listen", "address to listen on, :PORT for all of the NIC's addresses")
 	to := cmd.Flags().String("to", "", "where to connect to over the kernel's network, `HOST:PORT`")
@@ -177,8 +184,14 @@ TCP. A half-close is passed on as a half-close, a reset as a reset.`,
 				return err
 			}
 			var dialer net.Dialer
+			var warned seldom
 			return proxy.Serve(ctx, l, proxy.Config{
 				Dial: dialer.DialContext, To: *to, Limit: *limit,
+				Refused: func(err error) {
+					if warned.may() {
+						a.log.Warn("a connection was reset for want of the far side", "cause", err)
+					}
+				},
 				Closed: func(c net.Conn, octets int64, lasted time.Duration, err error) {
 					a.log.Debug("closed", "remote", c.RemoteAddr().String(), "octets", octets, "lasted", lasted, "cause", err)
 				},
@@ -186,4 +199,25 @@ TCP. A half-close is passed on as a half-close, a reset as a reset.`,
 		})
 	}
 	return cmd
+}
+
+// warnEvery is how often clients can bring about the same warning.
+const warnEvery = time.Second
+
+// seldom bounds what clients have logged. The zero value is ready, for many goroutines.
+type seldom struct {
+	mu   sync.Mutex
+	next time.Time
+}
+
+// may says whether it is time again.
+func (s *seldom) may() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if now.Before(s.next) {
+		return false
+	}
+	s.next = now.Add(warnEvery)
+	return true
 }

@@ -32,6 +32,7 @@ type nic struct {
 	*millrace.NIC
 	congestion string // as it was opened with
 	algorithms catalog.Table
+	keepAlive  net.KeepAliveConfig
 	chosen     atomic.Pointer[chosen]
 	capture    *capture
 	trace      *trace.Live // nil: nothing is recorded
@@ -68,7 +69,7 @@ func Open(cfg Config) (Network, error) {
 		cfg.Algorithms = catalog.All()
 	}
 	mc.Algorithms = cfg.Algorithms
-	n := &nic{congestion: cfg.Congestion, algorithms: cfg.Algorithms}
+	n := &nic{congestion: cfg.Congestion, algorithms: cfg.Algorithms, keepAlive: cfg.KeepAlive}
 	if err := n.ChooseCongestion(""); err != nil {
 		return nil, err
 	}
@@ -144,12 +145,17 @@ func (n *nic) About() string { return n.NIC.Info().String() + ", " + n.chosen.Lo
 
 // Listen listens on the NIC's addresses.
 func (n *nic) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	return stack.ListenConfig{Stack: n.Stack}.Listen(ctx, network, address)
+	return stack.ListenConfig{Stack: n.Stack, KeepAliveConfig: n.keepAlive}.Listen(ctx, network, address)
+}
+
+// DialContext connects from the NIC's addresses.
+func (n *nic) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return stack.Dialer{Stack: n.Stack, KeepAliveConfig: n.keepAlive}.DialContext(ctx, network, address)
 }
 
 // ListenHandler listens as Stack.ListenHandler does.
 func (n *nic) ListenHandler(ctx context.Context, network, address string, open func(c *stack.HandlerConn) stack.Handler) (net.Listener, error) {
-	l, err := stack.ListenConfig{Stack: n.Stack}.ListenHandler(ctx, network, address, open)
+	l, err := stack.ListenConfig{Stack: n.Stack, KeepAliveConfig: n.keepAlive}.ListenHandler(ctx, network, address, open)
 	if err != nil {
 		return nil, err
 	}

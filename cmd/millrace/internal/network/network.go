@@ -48,6 +48,10 @@ type Config struct {
 	PCAP         string        // file to write what crosses the port to; "": none
 	Trace        string        // directory to record what happens to windows into; "": none
 	Log          *slog.Logger  // nil: slog.Default
+
+	// KeepAlive is that of all connections; the zero value is off. The kernel's have what
+	// package net gives them.
+	KeepAlive net.KeepAliveConfig
 }
 
 // Forever is a Spin that never ends.

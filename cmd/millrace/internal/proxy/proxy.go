@@ -21,8 +21,11 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	To   string // the far side, HOST:PORT
 
-	Limit  int // connections at once; 0: service.ConnsMax
-	Closed func(c net.Conn, octets int64, lasted time.Duration, err error)
+	Limit int // connections at once; 0: service.ConnsMax
+	// Refused, if given, is told why the far side could not be connected to. Like Closed it may
+	// be called by several goroutines at once.
+	Refused func(err error)
+	Closed  func(c net.Conn, octets int64, lasted time.Duration, err error)
 }
 
 // Serve accepts on l and joins each connection with one to the far side, until ctx ends or
@@ -37,7 +40,11 @@ func Serve(ctx context.Context, l net.Listener, cfg Config) error {
 		far, err := cfg.Dial(dialing, "tcp", cfg.To)
 		if err != nil {
 			splice.Reset(near)
-			return 0, fmt.Errorf("proxy: connect to %s: %w", cfg.To, err)
+			err = fmt.Errorf("proxy: connect to %s: %w", cfg.To, err)
+			if cfg.Refused != nil && ctx.Err() == nil {
+				cfg.Refused(err)
+			}
+			return 0, err
 		}
 		// The near side is closed by the server when ctx ends, and the far side with it.
 		forth, back, err := buffers.Join(near, far)

@@ -90,10 +90,11 @@ func TestFarSideRefuses(t *testing.T) {
 	far, near := listen(t), listen(t)
 	_ = far.Close()
 	var d net.Dialer
-	told := make(chan error, 1)
+	told, refused := make(chan error, 1), make(chan error, 1)
 	background(t, func(ctx context.Context) error {
 		return proxy.Serve(ctx, near, proxy.Config{Dial: d.DialContext, To: far.Addr().String(),
-			Closed: func(_ net.Conn, _ int64, _ time.Duration, err error) { told <- err }})
+			Refused: func(err error) { refused <- err },
+			Closed:  func(_ net.Conn, _ int64, _ time.Duration, err error) { told <- err }})
 	})
 	c, err := net.Dial("tcp", near.Addr().String()) // it may be reset before Dial returns
 	if err == nil {
@@ -104,7 +105,9 @@ func TestFarSideRefuses(t *testing.T) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client sees %v, want ECONNRESET", err)
 	}
-	if err := <-told; !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("told %v, want ECONNREFUSED", err)
+	for _, by := range []chan error{refused, told} {
+		if err := <-by; !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("told %v, want ECONNREFUSED", err)
+		}
 	}
 }

@@ -75,3 +75,19 @@ func TestDiscardOnWorker(t *testing.T) {
 		t.Errorf("read %d, %v, want nothing but the end", n, err)
 	}
 }
+
+// A server that is told to stop ends its connections as one on goroutines does, by FIN.
+func TestTrackedAreClosed(t *testing.T) {
+	var all service.Conns
+	c := onWorker(t, all.Track(service.EchoOnWorker))
+	if _, err := c.Write([]byte("q")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err) // it is open on both sides now
+	}
+	all.Close()
+	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("read %d, %v, want the end", n, err)
+	}
+}
