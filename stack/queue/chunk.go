@@ -49,9 +49,16 @@ func (p *Pool) get() *chunk {
 }
 
 func (p *Pool) put(c *chunk) {
-	p.inUse.Add(-1)
-	p.relevel()
 	p.free.Put(c)
+	p.returned(1)
+}
+
+// returned counts n chunks that came back.
+func (p *Pool) returned(n int) {
+	if n > 0 {
+		p.inUse.Add(int64(-n))
+		p.relevel()
+	}
 }
 
 // forget takes note of a chunk that is left to the garbage collector, because the other
@@ -112,16 +119,20 @@ func (r *row) push() {
 
 // dropTo gives back the chunks that lie wholly before off.
 func (r *row) dropTo(off uint64) {
+	n := 0
 	for r.n > 0 && (r.first+1)*ChunkSize <= off {
-		r.dropFirst()
+		n += r.dropFirst()
 	}
+	r.pool.returned(n)
 }
 
 // dropAll gives every chunk back.
 func (r *row) dropAll() {
+	n := 0
 	for r.n > 0 {
-		r.dropFirst()
+		n += r.dropFirst()
 	}
+	r.pool.returned(n)
 	if len(r.ring) > ringIdleMax {
 		r.ring, r.head = nil, 0
 	}
@@ -130,15 +141,18 @@ func (r *row) dropAll() {
 // ringIdleMax is the longest ring that an empty row keeps: 16 pointers are 128 octets.
 const ringIdleMax = 16
 
-func (r *row) dropFirst() {
+// dropFirst gives the first chunk back, and returns how many that are, which the caller tells the
+// pool.
+func (r *row) dropFirst() (n int) {
 	slot := r.slot(0)
 	if *slot != nil {
-		r.pool.put(*slot)
-		*slot = nil
+		r.pool.free.Put(*slot)
+		*slot, n = nil, 1
 	}
 	r.head = (r.head + 1) & int32(len(r.ring)-1)
 	r.first++
 	r.n--
+	return n
 }
 
 // abandon leaves every chunk to the garbage collector.

@@ -213,10 +213,12 @@ func (q *Recv) drop() {
 		q.row.dropAll()
 		return
 	}
+	n := 0
 	for q.row.n > 0 && (q.row.first+1)*ChunkSize <= read {
 		q.keepLent(q.row.first, false)
-		q.row.dropFirst()
+		n += q.row.dropFirst()
 	}
+	q.row.pool.returned(n)
 }
 
 // keepLent takes chunk number no out of the row if it is lent. The caller holds mu.

@@ -11,7 +11,7 @@ import (
 type Send struct {
 	mu      sync.Mutex
 	row     row
-	filling bool // Write is copying into the last chunk
+	filling bool // Write is copying into the last chunks
 	shut    bool
 
 	reserved bool   // a Reservation is filling the last chunk
@@ -50,35 +50,58 @@ func (q *Send) Limit() int { return int(q.limit.Load()) }
 // SetLimit changes the most bytes that are held. What is held already stays.
 func (q *Send) SetLimit(octets int) { q.limit.Store(int64(octets)) }
 
+// fillMax is how many chunks Write fills between two looks at the row: 64 KiB, which the worker
+// sees at once when they are copied.
+const fillMax = 8
+
 // Write appends as much of p as there is space for and returns how much that was. For the
 // application only, one call at a time. A queue that is shut takes nothing.
 func (q *Send) Write(p []byte) int {
 	written := 0
 	for written < len(p) {
-		q.mu.Lock()
-		q.overtake()
-		end := q.end.Load()
-		in := int(end % ChunkSize)
-		n := min(len(p)-written, ChunkSize-in, q.Space())
-		if n <= 0 || q.shut {
-			q.mu.Unlock()
+		var chunks [fillMax]*chunk
+		end, n := q.beginFill(&chunks, len(p)-written)
+		if n == 0 {
 			break
 		}
-		c := q.row.at(end)
-		q.filling = true
-		q.mu.Unlock()
-
-		copy(c[in:], p[written:written+n])
-		written += n
-
-		q.mu.Lock()
-		q.filling = false
-		if !q.shut {
-			q.end.Store(end + uint64(n))
+		in := end % ChunkSize
+		for i, left := 0, p[written:written+n]; len(left) > 0; i++ {
+			left = left[copy(chunks[i][in:], left):]
+			in = 0
 		}
-		q.mu.Unlock()
+		q.endFill(end + uint64(n))
+		written += n
 	}
 	return written
+}
+
+// beginFill looks up the chunks for up to most bytes behind the last one, and returns where they
+// begin and how many they are.
+func (q *Send) beginFill(chunks *[fillMax]*chunk, most int) (end uint64, n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.overtake()
+	end = q.end.Load()
+	in := int(end % ChunkSize)
+	n = min(most, fillMax*ChunkSize-in, q.Space())
+	if n <= 0 || q.shut {
+		return end, 0
+	}
+	for i := range (in + n + ChunkSize - 1) / ChunkSize {
+		chunks[i] = q.row.at(end - uint64(in) + uint64(i)*ChunkSize)
+	}
+	q.filling = true
+	return end, n
+}
+
+// endFill appends what was copied into those chunks, up to end.
+func (q *Send) endFill(end uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.filling = false
+	if !q.shut {
+		q.end.Store(end)
+	}
 }
 
 // View returns the bytes from offset off on, up to the end of their chunk; none when all before off
