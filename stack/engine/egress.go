@@ -226,8 +226,7 @@ func (e *Engine) seal(c *Conn, frames []dataplane.Frame, size int) (used int) {
 		f.ChecksumAt = uint16(w.header.Len())
 		return used
 	}
-	tcpHeader, sum := c.tcp.OutputSum()
-	w.header.FinishSum(f.Data, size-first, tcpHeader, sum)
+	w.header.FinishSum(f.Data, size-first, c.tcp.OutputSum())
 	return used
 }
 

@@ -98,11 +98,9 @@ func (c *Conn) copyOut(b []byte, off uint64, done int) int {
 	return n
 }
 
-// OutputSum returns how long the header of the segment is that Output wrote last, and the sum of
-// its payload, if Scratch.Sums says that there is one.
-func (c *Conn) OutputSum() (header int, payload wire.Partial) {
-	return c.p.Scratch.header, c.p.Scratch.sum
-}
+// OutputSum returns the sum of the segment that Output wrote last, with its payload if
+// Scratch.Sums says so.
+func (c *Conn) OutputSum() wire.Partial { return c.p.Scratch.sum }
 
 // putRST is an abort, <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, or the answer to an ACK that
 // cannot be, <SEQ=SEG.ACK><CTL=RST>.
@@ -194,7 +192,7 @@ func (c *Conn) stamp(now mono.Time, seg *wire.Segment, pure bool) {
 	if c.rcv.tsOK {
 		c.putTimestamps(now, &seg.Opt)
 	}
-	if c.rcv.sackOK && (c.rcv.holes.count() > 0 || c.rcv.holes.hasDuplicate || c.rcv.finAhead) {
+	if c.reports() {
 		room := wire.SACKMax
 		if c.rcv.tsOK {
 			room--
@@ -226,9 +224,9 @@ func (c *Conn) putTimestamps(now mono.Time, o *wire.Options) {
 func (c *Conn) put(b []byte, seg *wire.Segment) int {
 	c.count.segsOut++
 	c.p.Stats.OutSegs++
-	x := c.p.Scratch
-	x.header, x.sum = wire.PutTCP(b, seg), 0
-	return x.header
+	n, sum := wire.PutTCPSum(b, seg)
+	c.p.Scratch.sum = sum
+	return n
 }
 
 // advertise returns the window field of a segment that acknowledges at. The right edge moves

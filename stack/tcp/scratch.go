@@ -12,6 +12,5 @@ type Scratch struct {
 	// scoreboard, whose ring keeps it until more is sent.
 	newest *sent
 	rest   [][]byte     // of OutputPieces, while it runs
-	header int          // octets of the header that Output wrote last
-	sum    wire.Partial // of the payload behind it
+	sum    wire.Partial // of the segment that Output wrote last
 }

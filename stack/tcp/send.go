@@ -93,9 +93,20 @@ func (c *Conn) dataLen(s *sent) int {
 
 // payloadRoom is the most data in the next segment: what peer and path take, less options.
 func (c *Conn) payloadRoom(b []byte) int {
+	h := c.dataHeader()
+	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h, c.halfWindow()))
+}
+
+// dataHeader is what the header of a segment with data may come to.
+func (c *Conn) dataHeader() int {
 	var o wire.Options
+	h := headerMin
 	if c.rcv.tsOK {
 		o.Has |= wire.HasTimestamps
+		h += timestampsLen
+	}
+	if c.ecn.kind != ecnAccurate && !c.reports() {
+		return h
 	}
 	n := c.rcv.holes.marks
 	if c.rcv.finAhead {
@@ -105,8 +116,13 @@ func (c *Conn) payloadRoom(b []byte) int {
 		o.Has |= wire.HasSACK
 		o.NSACK = uint8(min(n+1, wire.SACKMax))
 	}
-	h := c.longestHeader(o)
-	return max(1, min(c.snd.mss-(h-headerMin), c.roomOf(b)-h, c.halfWindow()))
+	return c.longestHeader(o)
+}
+
+// reports says whether what is sent may have SACK blocks.
+func (c *Conn) reports() bool {
+	r := &c.rcv
+	return r.sackOK && (r.holes.marks > 0 || r.holes.count() > 0 || r.holes.hasDuplicate || r.finAhead)
 }
 
 // halfWindow is the most data in a segment to a peer whose window was never larger than two:

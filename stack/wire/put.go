@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // HeaderLen is the length of the header that PutTCP writes for a segment with the options
 // o: 20 to 60 octets, a multiple of 4.
@@ -60,28 +63,42 @@ func (o *Options) sackFit(n int) int {
 // timestamps (SACK-permitted in place of their padding), window scale, AccECN, SACK. SACK blocks
 // that do not fit are left out, the last ones first.
 func PutTCP(b []byte, s *Segment) int {
-	n := HeaderLen(&s.Opt)
+	n, _ := PutTCPSum(b, s)
+	return n
+}
+
+// PutTCPSum is PutTCP, and returns the sum of the header too. It is taken of the words as they are
+// written: to load them again as other words would wait for the store of each.
+func PutTCPSum(b []byte, s *Segment) (n int, sum Partial) {
+	n = HeaderLen(&s.Opt)
 	if len(b) < n {
-		return 0
+		return 0, 0
 	}
 	h := b[:n]
-	binary.BigEndian.PutUint16(h[0:2], s.SrcPort)
-	binary.BigEndian.PutUint16(h[2:4], s.DstPort)
-	binary.BigEndian.PutUint32(h[4:8], uint32(s.SEQ))
-	binary.BigEndian.PutUint32(h[8:12], uint32(s.ACK))
-	h[12] = byte(n/4)<<4 | byte(s.Flags>>8)&1
-	h[13] = byte(s.Flags)
-	binary.BigEndian.PutUint16(h[14:16], s.WND)
-	binary.BigEndian.PutUint16(h[16:18], 0)
-	binary.BigEndian.PutUint16(h[18:20], s.UP)
+	control := uint64(n/4)<<12 | uint64(s.Flags)&0x1ff
+	sum = putWord(h[0:8], uint64(s.SrcPort)<<48|uint64(s.DstPort)<<32|uint64(s.SEQ)).
+		Add(putWord(h[8:16], uint64(s.ACK)<<32|control<<16|uint64(s.WND))).
+		Add(word16(s.UP))
+	binary.BigEndian.PutUint32(h[16:20], uint32(s.UP)) // the checksum is zero
 	switch s.Opt.Has {
 	case 0:
 	case HasTimestamps:
-		putTimestamps(h[20:32], onlyTimestamps, &s.Opt)
+		o := &s.Opt
+		binary.BigEndian.PutUint32(h[28:32], o.TSEcr)
+		sum = sum.Add(putWord(h[20:28], onlyTimestamps<<32|uint64(o.TSVal))).
+			Add(Partial(bits.ReverseBytes32(o.TSEcr)))
 	default:
 		s.Opt.put(h[20:])
+		sum = sumWords(h[20:], sum)
 	}
-	return n
+	return n, sum
+}
+
+// putWord writes w to b, and returns its sum.
+func putWord(b []byte, w uint64) Partial {
+	le := bits.ReverseBytes64(w)
+	binary.LittleEndian.PutUint64(b, le)
+	return Partial(le)
 }
 
 func putTimestamps(b []byte, lead uint32, o *Options) {

@@ -124,7 +124,10 @@ func TestParseFourSACKBlocks(t *testing.T) {
 func wantRoundTrip(t *testing.T, s *wire.Segment) {
 	t.Helper()
 	b := bytes.Repeat([]byte{0xee}, 61+len(s.Payload))
-	n := wire.PutTCP(b, s)
+	n, sum := wire.PutTCPSum(b, s)
+	if got, want := sum.Fold(), wire.Sum(b[:n], 0).Fold(); got != want {
+		t.Fatalf("PutTCPSum(%v): the sum is %x, want %x", s, got, want)
+	}
 	if n != wire.HeaderLen(&s.Opt) || n%4 != 0 || n < 20 || n > 60 {
 		t.Fatalf("PutTCP(%v) = %d, HeaderLen = %d", s, n, wire.HeaderLen(&s.Opt))
 	}

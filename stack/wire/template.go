@@ -99,7 +99,14 @@ func (t *Template) PutTOS(b []byte, tcpLen int, id uint16, tos uint8) int {
 	if n > len(b) || tcpLen < 0 || length > 0xffff {
 		return 0
 	}
-	copy(b[:n], t.hdr[:n])
+	switch n {
+	case EthernetLen + ipv4HeaderMin:
+		*(*[EthernetLen + ipv4HeaderMin]byte)(b) = *(*[EthernetLen + ipv4HeaderMin]byte)(t.hdr[:])
+	case EthernetLen + ipv6HeaderLen:
+		*(*[EthernetLen + ipv6HeaderLen]byte)(b) = *(*[EthernetLen + ipv6HeaderLen]byte)(t.hdr[:])
+	default:
+		copy(b[:n], t.hdr[:n])
+	}
 	h := b[t.eth:n]
 	if t.v6 {
 		h = h[:ipv6HeaderLen]
@@ -133,16 +140,14 @@ func (t *Template) Finish(b []byte) {
 	Sum(tcp, t.Pseudo(len(tcp))).putChecksum(tcp[16:18])
 }
 
-// FinishSum is Finish for a caller who has the sum of the payload already, say from
-// CopySum. The TCP header is tcpHeaderLen octets long. The frame goes on for more octets
-// elsewhere, which payload covers too.
-func (t *Template) FinishSum(b []byte, more, tcpHeaderLen int, payload Partial) {
-	if tcpHeaderLen < tcpHeaderMin || len(b) < int(t.n)+tcpHeaderLen {
+// FinishSum is Finish for a caller who has the sum of the segment already, from PutTCPSum and
+// CopySum. The frame goes on for more octets elsewhere, which sum covers too.
+func (t *Template) FinishSum(b []byte, more int, sum Partial) {
+	if len(b) < int(t.n)+tcpHeaderMin {
 		return
 	}
 	tcp := b[t.n:]
-	tcp[16], tcp[17] = 0, 0
-	sumWords(tcp[:tcpHeaderLen], t.Pseudo(len(tcp)+more).Add(payload)).putChecksum(tcp[16:18])
+	t.Pseudo(len(tcp) + more).Add(sum).putChecksum(tcp[16:18])
 }
 
 // FinishPartial writes a partial checksum, the pseudo-header alone, for a link that
