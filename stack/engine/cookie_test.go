@@ -218,7 +218,10 @@ func TestCookieOnOtherQueue(t *testing.T) {
 // build returns a frame from the peer.
 func (p *peer) build(s wire.Segment) []byte {
 	p.t.Helper()
-	s.SrcPort, s.DstPort = 1000, 80
+	if s.SrcPort == 0 {
+		s.SrcPort = 1000
+	}
+	s.DstPort = 80
 	tmpl := p.template()
 	b := make([]byte, 2048)
 	n := wire.PutTCP(b[tmpl.Len():], &s)

@@ -134,6 +134,7 @@ type Engine struct {
 	keeping  keeping
 	tx       tx
 	in       inbound
+	lately   lately
 	icmp     wire.ICMPError
 	replies  replies
 
@@ -312,6 +313,9 @@ func (e *Engine) remove(c *Conn, gone bool) {
 // untable takes c, which is there, out of the table.
 func (e *Engine) untable(c *Conn) {
 	c.inTable = false
+	if e.lately.conn == c {
+		e.lately.conn = nil
+	}
 	e.notePaced(c, false)
 	e.mail.held.Add(-1)
 	e.cfg.Pool.Charge(-connOctets)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"net/netip"
+
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/seq"
@@ -22,6 +24,18 @@ type inbound struct {
 	key flowKey
 }
 
+// lately is the flow of the last segment of the batch that belonged to a connection. What follows is
+// mostly of the same one: its addresses need not be judged again, nor the flow be looked up.
+type lately struct {
+	conn          *Conn // nil: there is none; else inbound.key is its flow's
+	local, remote netip.Addr
+}
+
+// between says whether p is from and to the addresses of that flow.
+func (l *lately) between(p *wire.Packet) bool {
+	return l.conn != nil && p.Src == l.remote && p.Dst == l.local
+}
+
 // receive takes one batch of frames from the port, and gives it back before anything is sent,
 // but for those that are kept.
 func (e *Engine) receive(now mono.Time) bool {
@@ -32,6 +46,7 @@ func (e *Engine) receive(now mono.Time) bool {
 		return false
 	}
 	e.keeping.begin()
+	e.lately.conn = nil
 	back := 0
 	for i := 0; i < n; i++ {
 		first := i
@@ -80,7 +95,8 @@ func (e *Engine) frameIn(now mono.Time, from *Engine) {
 		e.dropIP(err)
 		return
 	}
-	if !e.cfg.Addrs.Has(in.ip.Dst) {
+	again := e.lately.between(&in.ip)
+	if !again && !e.cfg.Addrs.Has(in.ip.Dst) {
 		e.stats.Drop.NotOurs++
 		return
 	}
@@ -90,7 +106,7 @@ func (e *Engine) frameIn(now mono.Time, from *Engine) {
 	}
 	switch in.ip.Proto {
 	case wire.ProtoTCP:
-		e.tcpIn(now, from)
+		e.tcpIn(now, from, again)
 	case wire.ProtoICMP, wire.ProtoICMP6:
 		e.icmpIn(now, from != nil)
 	default:
@@ -109,15 +125,19 @@ func (e *Engine) dropIP(err error) {
 	}
 }
 
-// tcpIn handles a packet that carries TCP.
-func (e *Engine) tcpIn(now mono.Time, from *Engine) {
+// tcpIn handles a packet that carries TCP. again says that it is between the addresses of the
+// segment before.
+func (e *Engine) tcpIn(now mono.Time, from *Engine, again bool) {
 	in := &e.in
 	p := &in.ip
-	if !e.checksumOK(p) {
+	err := wire.ParseTCP(p.Payload, &in.seg)
+	in.seg.ECN, in.seg.Rest = p.ECN(), p.Rest
+	again = again && err == nil && in.seg.DstPort == in.key.lport && in.seg.SrcPort == in.key.rport
+	if !e.checksumOK(in, again) {
 		e.stats.Drop.TCPChecksum++
 		return
 	}
-	if err := wire.ParseTCP(p.Payload, &in.seg); err != nil {
+	if err != nil {
 		if err == wire.ErrTCPOptions {
 			e.stats.Drop.TCPOptions++
 		} else {
@@ -125,12 +145,10 @@ func (e *Engine) tcpIn(now mono.Time, from *Engine) {
 		}
 		return
 	}
-	in.seg.ECN, in.seg.Rest = p.ECN(), p.Rest
-	in.key = flowKey{
-		local: p.Dst.As16(), remote: p.Src.As16(),
-		lport: in.seg.DstPort, rport: in.seg.SrcPort,
+	if !again {
+		e.lookUp(in)
 	}
-	if c := e.flows.get(&in.key); c != nil {
+	if c := e.lately.conn; c != nil {
 		if from == nil || from == e || !e.follow(c, from) {
 			e.connIn(now, c, in)
 		}
@@ -154,20 +172,30 @@ func (e *Engine) tcpIn(now mono.Time, from *Engine) {
 	e.strangerIn(now, in)
 }
 
+// lookUp finds the connection that in.seg belongs to.
+func (e *Engine) lookUp(in *inbound) {
+	p, k, l := &in.ip, &in.key, &e.lately
+	k.local, k.remote = p.Dst.As16(), p.Src.As16()
+	k.lport, k.rport = in.seg.DstPort, in.seg.SrcPort
+	l.conn, l.local, l.remote = e.flows.get(k), p.Dst, p.Src
+}
+
 // checksumOK says whether the TCP checksum is right, or is one that the sender's kernel left
-// for hardware which this link does not have.
-func (e *Engine) checksumOK(p *wire.Packet) bool {
-	if !e.info.LinkLocal {
-		return p.TCPValid()
-	}
-	switch p.CheckTCP() {
-	case wire.Valid:
-		return true
-	case wire.ValidPartial:
+// for hardware which this link does not have. again says that in.seg, as far as can be said before
+// that, belongs to the connection of the segment before: then its payload may be put in its place
+// while it is summed.
+func (e *Engine) checksumOK(in *inbound, again bool) bool {
+	p := &in.ip
+	if e.info.LinkLocal && p.TCPPartial() {
 		e.stats.PartialChecksums++
 		return true
 	}
-	return false
+	if again {
+		if payload, ok := e.lately.conn.tcp.Place(&in.seg); ok {
+			return p.TCPValidSum(len(p.Payload)-len(in.seg.Payload), payload)
+		}
+	}
+	return p.TCPValid()
 }
 
 // connIn hands a segment to its connection.

@@ -53,7 +53,12 @@ func (q *Recv) Limit() int { return int(q.limit.Load()) }
 func (q *Recv) SetLimit(octets int) { q.limit.Store(int64(octets)) }
 
 // Offer records the right edge of the window that the peer was told. For the worker only.
-func (q *Recv) Offer(edge uint64) { q.edge.Store(edge) }
+func (q *Recv) Offer(edge uint64) {
+	// Who sends data tells the same with each segment, and a store waits for all those before it.
+	if q.edge.Load() != edge {
+		q.edge.Store(edge)
+	}
+}
 
 // Edge returns the right edge that the peer was told. Safe for concurrent use.
 func (q *Recv) Edge() uint64 { return q.edge.Load() }
@@ -86,13 +91,23 @@ func (q *Recv) WriteAt(p []byte, off uint64) {
 		n := copy(room, p)
 		p = p[n:]
 		off += uint64(n)
-		q.high = max(q.high, off)
+		q.Written(off)
 	}
 }
 
+// Written says that bytes before end were put where Room has said. For the worker only, before
+// Settle.
+func (q *Recv) Written(end uint64) { q.high = max(q.high, end) }
+
+// Copies says whether WriteAt would copy n bytes in order, and not keep the frame that they lie in
+// or have reason not to be called. For the worker only.
+func (q *Recv) Copies(n int) bool {
+	return !q.keeps(n) && !q.Refuses(n)
+}
+
 // Room returns where the bytes from offset off on go, not before End, up to the end of their
-// chunk; nil where nobody will read them. What is put there without WriteAt is as if it were not. It
-// is valid until Settle. For the worker only.
+// chunk; nil where nobody will read them. What is put there is nothing until Written says that it is
+// there. It is valid until Settle. For the worker only.
 //
 // The chunk is held: the row keeps it though all of it were read, so that the mutex is taken once
 // for what comes into a chunk at once, not for each segment.

@@ -65,7 +65,7 @@ func tell(s *script, b []byte) {
 				seg.Opt.SACK[i] = seq.Range{Start: from, End: from.Add(int(b[5]))}
 			}
 		}
-		s.Input(s.now, &seg)
+		s.take(&seg)
 	case 1:
 		s.send.Write(make([]byte, arg))
 	case 2:

@@ -25,6 +25,7 @@ type script struct {
 	pool  queue.Pool
 	stats tcp.Stats
 	win   uint16
+	place bool // what comes is put in its place before it is looked at
 }
 
 const (

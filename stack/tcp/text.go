@@ -120,6 +120,10 @@ func (c *Conn) store(seg *wire.Segment, off uint64) {
 	if c.life.readShut {
 		return
 	}
+	if seg.Placed {
+		c.p.Recv.Written(off + uint64(seg.DataLen()))
+		return
+	}
 	c.p.Recv.WriteAt(seg.Payload, off)
 	off += uint64(len(seg.Payload))
 	for _, p := range seg.Rest {

@@ -217,31 +217,10 @@ func TCPValid(src, dst netip.Addr, b []byte) bool {
 	return Sum(b, PseudoSum(src, dst, ProtoTCP, len(b))).Fold() == 0xffff
 }
 
-// Validity is what Packet.CheckTCP found.
-type Validity uint8
-
-// The outcomes of Packet.CheckTCP.
-const (
-	// Invalid: the checksum is wrong.
-	Invalid Validity = iota
-	// Valid: the checksum covers all octets and is right.
-	Valid
-	// ValidPartial: the field holds the sum of the pseudo-header alone, not complemented,
-	// as a kernel leaves it for a network card to complete. The payload was not looked at.
-	ValidPartial
-)
-
-// CheckTCP is TCPValid for a link where a partial checksum is accepted because no wire can
-// flip a bit (dataplane.Info.LinkLocal). On any other link use TCPValid, for a corrupt
-// segment passes here if its field happens to fit.
-func (p *Packet) CheckTCP() Validity {
-	switch {
-	case len(p.Payload) < tcpHeaderMin:
-		return Invalid
-	case binary.LittleEndian.Uint16(p.Payload[16:18]) == p.Pseudo.foldLE():
-		return ValidPartial
-	case p.sum().foldLE() == 0xffff:
-		return Valid
-	}
-	return Invalid
+// TCPPartial says whether the field of the checksum holds the sum of the pseudo-header alone, not
+// complemented, as a kernel leaves it for a network card to complete. It is for a link where such a
+// segment is taken as it is, because no wire can flip a bit (dataplane.Info.LinkLocal). On any other
+// link use TCPValid alone, for a corrupt segment passes here if its field happens to fit.
+func (p *Packet) TCPPartial() bool {
+	return len(p.Payload) >= tcpHeaderMin && binary.LittleEndian.Uint16(p.Payload[16:18]) == p.Pseudo.foldLE()
 }

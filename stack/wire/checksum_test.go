@@ -115,27 +115,37 @@ func TestTCPValidity(t *testing.T) {
 			frame := buildFrame(t, &tm, dataSegment(n))
 			tcp := frame[tm.Len():]
 			pseudo := wire.PseudoSum(v.src, v.dst, wire.ProtoTCP, len(tcp))
-			want := func(name string, b []byte, valid bool, verdict wire.Validity) {
+			want := func(name string, b []byte, valid, partial bool) {
 				t.Helper()
 				if got := wire.TCPValid(v.src, v.dst, b); got != valid {
 					t.Errorf("%s, %d octets, %s: TCPValid = %v, want %v", v.name, n, name, got, valid)
 				}
-				if got := (&wire.Packet{Payload: b, Pseudo: pseudo}).CheckTCP(); got != verdict {
-					t.Errorf("%s, %d octets, %s: CheckTCP = %v, want %v", v.name, n, name, got, verdict)
+				p := &wire.Packet{Payload: b, Pseudo: pseudo}
+				if got := p.TCPPartial(); got != partial {
+					t.Errorf("%s, %d octets, %s: TCPPartial = %v, want %v", v.name, n, name, got, partial)
+				}
+				var s wire.Segment
+				if wire.ParseTCP(b, &s) != nil {
+					return
+				}
+				dst := make([]byte, n)
+				sum := wire.CopySum(dst, s.Payload)
+				if got := p.TCPValidSum(len(b)-len(s.Payload), sum); got != valid {
+					t.Errorf("%s, %d octets, %s: TCPValidSum = %v, want %v", v.name, n, name, got, valid)
 				}
 			}
-			want("untouched", tcp, true, wire.Valid)
-			want("shorter than a header", tcp[:19], false, wire.Invalid)
+			want("untouched", tcp, true, false)
+			want("shorter than a header", tcp[:19], false, false)
 			for i := range tcp {
 				tcp[i] ^= 0x10
-				want("one bit flipped", tcp, false, wire.Invalid)
+				want("one bit flipped", tcp, false, false)
 				tcp[i] ^= 0x10
 			}
 			tm.FinishPartial(frame, 0)
-			want("partial", tcp, false, wire.ValidPartial)
+			want("partial", tcp, false, true)
 			tcp[16], tcp[17] = 0, 0
 			binary.BigEndian.PutUint16(tcp[16:18], wire.TCPChecksum(pseudo, tcp))
-			want("TCPChecksum", tcp, true, wire.Valid)
+			want("TCPChecksum", tcp, true, false)
 		}
 	}
 	if wire.TCPValid(versions[0].src, versions[1].dst, make([]byte, 20)) {

@@ -68,6 +68,12 @@ func (p *Packet) TCPValid() bool {
 	return len(p.Payload) >= tcpHeaderMin && p.sum().foldLE() == 0xffff
 }
 
+// TCPValidSum is TCPValid for a caller who has the sum of what follows the header of tcpHeaderLen
+// octets, as ParseTCP has found it.
+func (p *Packet) TCPValidSum(tcpHeaderLen int, payload Partial) bool {
+	return sumWords(p.Payload[:tcpHeaderLen], p.Pseudo).Add(payload).foldLE() == 0xffff
+}
+
 // sum is the sum of the pseudo-header and all of the payload.
 func (p *Packet) sum() Partial {
 	s, n := Sum(p.Payload, p.Pseudo), len(p.Payload)
@@ -112,7 +118,7 @@ func parseIPv4(b []byte, rest [][]byte, p *Packet) error {
 	if total > len(b)+lenOf(rest) {
 		return ErrIPTruncated
 	}
-	if sumWords(b[:hlen], 0).foldLE() != 0xffff {
+	if sumIPv4(b[:hlen]).foldLE() != 0xffff {
 		return ErrIPChecksum
 	}
 	const moreFragmentsAndOffset = 0x3fff
@@ -127,6 +133,16 @@ func parseIPv4(b []byte, rest [][]byte, p *Packet) error {
 	p.Pseudo = Partial(binary.LittleEndian.Uint64(b[12:20])).
 		Add(pseudoTail(p.Proto, total-hlen))
 	return nil
+}
+
+// sumIPv4 is the sum of an IPv4 header, which seldom has options.
+func sumIPv4(b []byte) Partial {
+	if len(b) != ipv4HeaderMin {
+		return sumWords(b, 0)
+	}
+	return Partial(binary.LittleEndian.Uint64(b[0:8])).
+		Add(Partial(binary.LittleEndian.Uint64(b[8:16]))).
+		Add(Partial(binary.LittleEndian.Uint32(b[16:20])))
 }
 
 // lenOf is how many octets all pieces have.

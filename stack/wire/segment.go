@@ -55,6 +55,7 @@ type Segment struct {
 	Opt              Options
 	Payload          []byte
 	Rest             [][]byte
+	Placed           bool // the payload lies in the receive queue already
 }
 
 // DataLen is how many octets of payload there are.

@@ -75,7 +75,7 @@ func ParseTCP(b []byte, s *Segment) error {
 	s.WND = binary.BigEndian.Uint16(b[14:16])
 	s.UP = binary.BigEndian.Uint16(b[18:20])
 	s.Opt = Options{}
-	s.Payload, s.Rest = b[off:], nil
+	s.Payload, s.Rest, s.Placed = b[off:], nil, false
 	if off == tcpHeaderMin {
 		return nil
 	}
