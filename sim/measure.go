@@ -15,7 +15,8 @@ type measurement struct {
 	spec  Spec
 	link  *path
 	meter []meter
-	made  int64 // octets read by all when the second half began
+	short []string // the algorithms of the short flows
+	made  int64    // octets read by all when the second half began
 	pace  pace
 	cross []*cross
 
@@ -65,6 +66,7 @@ func newMeasurement(spec Spec) *measurement {
 		if c := &spec.Cross[i]; c.Kind == CrossFlows {
 			for _, f := range c.short(net.rand(streamCross + uint64(i))) {
 				cfg.flows = append(cfg.flows, m.flowConfig(f))
+				m.short = append(m.short, f.CC)
 			}
 		}
 	}

@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -62,13 +64,12 @@ type LinkResult struct {
 
 // CrossResult is what became of the cross traffic.
 type CrossResult struct {
-	Packets      uint64 `json:"packets"` // of no flow, sent
-	Flows        int    `json:"flows"`   // short ones
-	Completed    int    `json:"completed"`
-	CompletionMS struct {
-		P50 float64 `json:"p50"`
-		P95 float64 `json:"p95"`
-	} `json:"completion_ms"`
+	Packets      uint64      `json:"packets"` // of no flow, sent
+	Flows        int         `json:"flows"`   // short ones
+	Completed    int         `json:"completed"`
+	CompletionMS Completion  `json:"completion_ms"`
+	Sizes        []SizeClass `json:"sizes,omitempty"` // the short flows by size
+	Short        []ShortFlow `json:"-"`               // each of them, as they opened
 }
 
 func (m *measurement) result() *Result {
@@ -151,14 +152,17 @@ func (m *measurement) crossResult() *CrossResult {
 	for _, c := range m.cross {
 		r.Packets += c.sent
 	}
-	var took delays
-	for _, f := range m.flows[m.spec.Flows:] {
-		if d, ok := f.completed(); ok {
+	var took []time.Duration
+	for i, f := range m.flows[m.spec.Flows:] {
+		short := ShortFlow{CC: m.short[i], Start: f.start, Octets: f.cfg.client.write}
+		if short.Completion, short.Completed = f.completed(); short.Completed {
 			r.Completed++
-			took.add(0, d)
+			took = append(took, short.Completion)
 		}
+		r.Short = append(r.Short, short)
 	}
-	r.CompletionMS.P50, r.CompletionMS.P95 = millis(took.quantile(0.50)), millis(took.quantile(0.95))
+	slices.SortStableFunc(r.Short, func(a, b ShortFlow) int { return cmp.Compare(a.Start, b.Start) })
+	r.CompletionMS, r.Sizes = completion(took), bySize(r.Short)
 	return r
 }
 

@@ -67,6 +67,16 @@ type Summary struct {
 	// Converged is how many of the seeds came to a fair share, and Convergence after how long.
 	Converged   int  `json:"converged"`
 	Convergence Mean `json:"convergence_s"`
+	// Short is how long the short flows of cross traffic took; nil: there are none.
+	Short *ShortSummary `json:"short,omitempty"`
+}
+
+// ShortSummary is what the results of short flows have in common.
+type ShortSummary struct {
+	Completed Mean `json:"completed"` // share of those that opened
+	Mean      Mean `json:"mean_ms"`
+	P50       Mean `json:"p50_ms"`
+	P99       Mean `json:"p99_ms"`
 }
 
 // FlowSummary is what the results of one flow have in common.
@@ -111,6 +121,17 @@ func Summarize(results []*Result) Summary {
 	s.Convergence = of(func(r *Result) (float64, bool) { return deref(r.ConvergenceS) })
 	if len(results) == 0 {
 		return s
+	}
+	if c := results[0].Cross; c != nil && c.Flows > 0 {
+		short := func(value func(c *CrossResult) float64) Mean {
+			return of(func(r *Result) (float64, bool) { return value(r.Cross), r.Cross.Flows > 0 })
+		}
+		s.Short = &ShortSummary{
+			Completed: short(func(c *CrossResult) float64 { return float64(c.Completed) / float64(c.Flows) }),
+			Mean:      short(func(c *CrossResult) float64 { return c.CompletionMS.Mean }),
+			P50:       short(func(c *CrossResult) float64 { return c.CompletionMS.P50 }),
+			P99:       short(func(c *CrossResult) float64 { return c.CompletionMS.P99 }),
+		}
 	}
 	for i, f := range results[0].Flows {
 		fs := FlowSummary{CC: f.CC}

@@ -23,7 +23,9 @@ type Contender struct {
 	sim.Summary
 }
 
-// Compare runs the flows of a spec once with each algorithm, and each with so many seeds.
+// Compare runs a spec once with each algorithm, and each with so many seeds. Flows that name
+// an algorithm keep it; it is the others, and the short flows of cross traffic that name
+// none, whose algorithm changes.
 func (r Runner) Compare(ctx context.Context, spec sim.Spec, algorithms []string, seeds int) (*Comparison, error) {
 	var specs []sim.Spec
 	for _, cc := range algorithms {
@@ -31,7 +33,9 @@ func (r Runner) Compare(ctx context.Context, spec sim.Spec, algorithms []string,
 		s.CC = []string{cc}
 		s.FlowSpecs = append([]sim.FlowSpec(nil), spec.FlowSpecs...)
 		for i := range s.FlowSpecs {
-			s.FlowSpecs[i].CC = cc
+			if s.FlowSpecs[i].CC == "" {
+				s.FlowSpecs[i].CC = cc
+			}
 		}
 		if err := s.Check(); err != nil {
 			return nil, fmt.Errorf("study: compare: %w", err)

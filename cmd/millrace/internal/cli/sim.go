@@ -213,14 +213,29 @@ func (a *app) printSim(title string, took time.Duration, r *sim.Result) error {
 		more += fmt.Sprintf("; fair after %.1f s", *r.ConvergenceS)
 	}
 	if c := r.Cross; c != nil {
-		more += fmt.Sprintf("\ncross traffic: %d packets; %d of %d short flows completed, in %.0f ms (p50) %.0f ms (p95)",
-			c.Packets, c.Completed, c.Flows, c.CompletionMS.P50, c.CompletionMS.P95)
+		more += fmt.Sprintf("\ncross traffic: %d packets; %d of %d short flows completed, in %.0f ms (p50) %.0f ms (p95) %.0f ms (p99)",
+			c.Packets, c.Completed, c.Flows, c.CompletionMS.P50, c.CompletionMS.P95, c.CompletionMS.P99)
+		for _, s := range c.Sizes {
+			more += fmt.Sprintf("\n  %s: %d of %d, %.0f ms (mean) %.0f ms (p50) %.0f ms (p99)",
+				sizes(s), s.Completed, s.Flows, s.CompletionMS.Mean, s.CompletionMS.P50, s.CompletionMS.P99)
+		}
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s: utilization %.3f, %d drops, queue %.1f ms (p50) %.1f ms (p95); fairness %.3f%s\n"+
 		"%v of virtual time in %.2f s, seed %d, digest %s\n",
 		title, r.Link.Utilization, r.Link.Drops, r.Link.QueueMillis.P50, r.Link.QueueMillis.P95, r.Jain, more,
 		took, r.WallS, r.Seed, r.Digest)
 	return err
+}
+
+// sizes names a class of short flows.
+func sizes(c sim.SizeClass) string {
+	switch {
+	case c.To == 0:
+		return fmt.Sprintf("above %d kB", c.Above/1000)
+	case c.Above == 0:
+		return fmt.Sprintf("up to %d kB", c.To/1000)
+	}
+	return fmt.Sprintf("%d to %d kB", c.Above/1000, c.To/1000)
 }
 
 // printSeeds prints the summary of several runs.
@@ -242,10 +257,15 @@ func (a *app) printSeeds(o *simulation, title string, took time.Duration, result
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	more := ""
+	if c := s.Short; c != nil {
+		more = fmt.Sprintf("\nshort flows: %s of them completed, in %s ms (mean) %s ms (p50) %s ms (p99)",
+			interval(c.Completed, 1), interval(c.Mean, 1), interval(c.P50, 1), interval(c.P99, 1))
+	}
 	_, err := fmt.Fprintf(a.stdout, "%s: utilization %s, loss %s %%, queue %s ms (p50) %s ms (p95); fairness %s\n"+
 		"%d seeds from %d on, each %v; the intervals are of 95 %%\n",
 		title, interval(s.Utilization, 1), interval(s.Loss, 0.01), interval(s.QueueP50, 1), interval(s.QueueP95, 1),
-		interval(s.Jain, 1), len(results), results[0].Seed, took)
+		interval(s.Jain, 1)+more, len(results), results[0].Seed, took)
 	return err
 }
 

@@ -245,6 +245,9 @@ func (r *simRecording) finish(result *sim.Result) error {
 		describe(r.page, r.spec, result)
 	}
 	var errs []error
+	if r.out.csv != "" {
+		errs = append(errs, writeFile(filepath.Join(r.out.csv, "flows.csv"), func(w io.Writer) error { return writeFlows(w, result) }))
+	}
 	for _, final := range r.finals {
 		errs = append(errs, final())
 	}

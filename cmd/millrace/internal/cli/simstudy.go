@@ -63,14 +63,23 @@ file says.`,
 
 // runScenario runs a file, where flags that are given replace what it says.
 func (a *app) runScenario(cmd *cobra.Command, o *simulation, name string) error {
+	s, err := a.loadScenario(cmd, o, name)
+	if err != nil {
+		return err
+	}
+	return a.simulate(cmd.Context(), o, s.Spec, s.Title)
+}
+
+// loadScenario reads a file, where flags that are given replace what it says.
+func (a *app) loadScenario(cmd *cobra.Command, o *simulation, name string) (*scenario.Scenario, error) {
 	s, err := scenario.Load(name, a.table().Creators())
 	if err != nil {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	given := cmd.Flags().Changed
 	switch {
 	case given("time") && (o.time <= 0 || o.time > sim.TimeMax):
-		return usagef("--time %v: want more than 0 and at most %v", o.time, sim.TimeMax)
+		return nil, usagef("--time %v: want more than 0 and at most %v", o.time, sim.TimeMax)
 	case given("time"):
 		s.Spec.Time = o.time
 	case s.Spec.Time == 0:
@@ -83,13 +92,13 @@ func (a *app) runScenario(cmd *cobra.Command, o *simulation, name string) error 
 		o.seeds = s.Seeds
 	}
 	if err := o.checkSeeds(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.Spec.Check(); err != nil {
-		return usagef("%s: %w", name, err)
+		return nil, usagef("%s: %w", name, err)
 	}
 	s.Spec.Flows = max(1, len(s.Spec.FlowSpecs))
-	return a.simulate(cmd.Context(), o, s.Spec, s.Title)
+	return s, nil
 }
 
 func (a *app) simCompareCommand() *cobra.Command {
@@ -99,9 +108,13 @@ func (a *app) simCompareCommand() *cobra.Command {
 		Long: `Compare runs each algorithm alone over the link, with as many flows as --flows says and
 with each of --seeds, and sets side by side what they carried, what delay they caused, how
 evenly they shared, what they lost, and how long they took to share evenly. delay is how much
-longer than the shortest the round trips were, at the 95th percentile.`,
+longer than the shortest the round trips were, at the 95th percentile.
+
+With --scenario the algorithm is that of the flows, and of the short flows of cross traffic,
+for which the file names none; the others keep theirs.`,
 		Example: `  millrace sim compare --cc reno,cubic,bbr --link rate=50mbit,rtt=40ms,queue=4bdp --flows 2
-  millrace sim compare --cc reno,cubic --seeds 16 --html compare.html`,
+  millrace sim compare --cc reno,cubic --seeds 16 --html compare.html
+  millrace sim compare --cc reno,bbr --scenario scenario.toml`,
 		Args: arguments(0, ""),
 	}
 	o := new(simulation)
@@ -114,24 +127,56 @@ longer than the shortest the round trips were, at the 95th percentile.`,
 	f.DurationVar(&o.time, "time", time.Minute, "virtual time to simulate, `DUR`")
 	o.seedFlags(cmd, 4)
 	html := f.String("html", "", "write a page with a plot to `FILE`")
+	file := f.String("scenario", "", "run the scenario of `FILE` with each, rather than --flows over --link")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		spec, err := a.spec(o)
+		spec, err := a.spec(o) // checks --cc, too
 		if err != nil {
 			return err
 		}
-		return a.compare(cmd.Context(), o, spec, *html)
+		title := fmt.Sprintf("link %s, %d flows", o.link, o.flows)
+		if *file != "" {
+			if spec, title, err = a.openScenario(cmd, o, *file); err != nil {
+				return err
+			}
+		}
+		return a.compare(cmd.Context(), o, spec, title, *html)
 	}
 	return cmd
 }
 
-func (a *app) compare(ctx context.Context, o *simulation, spec sim.Spec, html string) error {
+// openScenario reads a file in which flows are left to whatever algorithm.
+func (a *app) openScenario(cmd *cobra.Command, o *simulation, name string) (spec sim.Spec, title string, err error) {
+	for _, flag := range []string{"link", "flows"} {
+		if cmd.Flags().Changed(flag) {
+			return spec, "", usagef("--%s means nothing with --scenario", flag)
+		}
+	}
+	s, err := a.loadScenario(cmd, o, name)
+	if err != nil {
+		return spec, "", err
+	}
+	open := len(s.Spec.FlowSpecs) == 0
+	for _, f := range s.Spec.FlowSpecs {
+		open = open || f.CC == ""
+	}
+	for _, c := range s.Spec.Cross {
+		open = open || c.Kind == sim.CrossFlows && c.CC == ""
+	}
+	if !open {
+		return spec, "", usagef("%s: every flow names its cc: there is nothing to compare", name)
+	}
+	o.time, o.flows = s.Spec.Time, s.Spec.Flows
+	return s.Spec, s.Title, nil
+}
+
+func (a *app) compare(ctx context.Context, o *simulation, spec sim.Spec, title, html string) error {
 	runner := a.simRunner(&spec, 2)
 	c, err := runner.Compare(ctx, spec, o.cc, o.seeds)
 	if err != nil {
 		return err
 	}
 	if html != "" {
-		if err := writeFile(html, comparePage(o, c).Write); err != nil {
+		if err := writeFile(html, comparePage(title, o, c).Write); err != nil {
 			return err
 		}
 	}
@@ -140,18 +185,25 @@ func (a *app) compare(ctx context.Context, o *simulation, spec sim.Spec, html st
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, strings.Join(compareHead, "\t")+"\t")
+	fmt.Fprintln(w, strings.Join(compareHead(c), "\t")+"\t")
 	for i := range c.Algorithms {
 		fmt.Fprintln(w, strings.Join(compareRow(&c.Algorithms[i]), "\t")+"\t")
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "link %s, %d flows, %v, %d seeds; the intervals are of 95 %%\n", o.link, o.flows, o.time, o.seeds)
+	_, err = fmt.Fprintf(a.stdout, "%s, %v, %d seeds; the intervals are of 95 %%\n", title, o.time, o.seeds)
 	return err
 }
 
-var compareHead = []string{"cc", "Mbit/s", "delay p95, ms", "utilization", "loss, %", "Jain", "fair after, s"}
+// compareHead is the columns of a comparison. Short flows have theirs where there are some.
+func compareHead(c *study.Comparison) []string {
+	head := []string{"cc", "Mbit/s", "delay p95, ms", "utilization", "loss, %", "Jain", "fair after, s"}
+	if c.Algorithms[0].Short != nil {
+		head = append(head, "short p50, ms", "p99, ms")
+	}
+	return head
+}
 
 func compareRow(c *study.Contender) []string {
 	fair := "never"
@@ -164,14 +216,18 @@ func compareRow(c *study.Contender) []string {
 	if len(c.Flows) < 2 {
 		fair = "-"
 	}
-	return []string{c.CC, interval(c.Total, 1e6), interval(c.Delay, 1), interval(c.Utilization, 1), interval(c.Loss, 0.01), interval(c.Jain, 1), fair}
+	row := []string{c.CC, interval(c.Total, 1e6), interval(c.Delay, 1), interval(c.Utilization, 1), interval(c.Loss, 0.01), interval(c.Jain, 1), fair}
+	if s := c.Short; s != nil {
+		row = append(row, interval(s.P50, 1), interval(s.P99, 1))
+	}
+	return row
 }
 
-func comparePage(o *simulation, c *study.Comparison) *trace.Page {
+func comparePage(title string, o *simulation, c *study.Comparison) *trace.Page {
 	p := trace.NewPage("Algorithms side by side", o.time)
-	p.Subtitle = fmt.Sprintf("%s, %d flows of each, %v, %d seeds", o.link, o.flows, o.time, o.seeds)
+	p.Subtitle = fmt.Sprintf("%s, %v, %d seeds", title, o.time, o.seeds)
 	var dots []trace.Dot
-	t := trace.Table{Title: "Results", Head: compareHead, Note: "Means over the seeds, with intervals of 95 %."}
+	t := trace.Table{Title: "Results", Head: compareHead(c), Note: "Means over the seeds, with intervals of 95 %."}
 	for i := range c.Algorithms {
 		x := &c.Algorithms[i]
 		dots = append(dots, trace.Dot{

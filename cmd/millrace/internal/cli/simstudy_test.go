@@ -63,7 +63,7 @@ func TestSimRun(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 	for name, holds := range map[string]string{
-		"csv/flow-1.csv": "slow-start", "qlog/flow-0.sqlog": "recovery:metrics_updated", "page.html": "<h1>a test</h1>",
+		"csv/flow-1.csv": "slow-start", "csv/flows.csv": "1,reno?L=1,1,", "qlog/flow-0.sqlog": "recovery:metrics_updated", "page.html": "<h1>a test</h1>",
 		"queue.log": "# base timestamp", "data.flent": `"TCP upload::2"`, "packets.pcapng": "millrace sim",
 	} {
 		b, err := os.ReadFile(in(name))
@@ -117,6 +117,43 @@ func TestSimCompare(t *testing.T) {
 	var c study.Comparison
 	if err := json.Unmarshal([]byte(out), &c); err != nil || len(c.Algorithms) != 2 || c.Algorithms[1].CC != "cubic" {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// The flows of a file for which it names no algorithm are those that change, and short flows
+// are told of.
+func TestSimCompareScenario(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file.toml")
+	write := func(flows string) {
+		text := "time = \"5s\"\n[link]\nrate = \"10mbit\"\nrtt = \"40ms\"\n" + flows
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("[[flow]]\n[[flow]]\ncc = \"vegas\"\n[[cross]]\nkind = \"flows\"\nrate = \"1mbit\"\n")
+	status, out, diag := runSim(t, "compare", "--scenario", file, "--cc", "reno,cubic", "--seeds", "1", "--json")
+	var c study.Comparison
+	if err := json.Unmarshal([]byte(out), &c); err != nil || status != 0 || len(c.Algorithms) != 2 {
+		t.Fatalf("status %d, %v: %s%s", status, err, out, diag)
+	}
+	for i, cc := range []string{"reno", "cubic"} {
+		a := c.Algorithms[i]
+		if a.Flows[0].CC != cc || a.Flows[1].CC != "vegas" || a.Short == nil || a.Short.P50.Mean <= 40 {
+			t.Errorf("%s: %+v", cc, a)
+		}
+	}
+	if _, out, _ := runSim(t, "compare", "--scenario", file, "--cc", "reno"); !strings.Contains(out, "short p50, ms") {
+		t.Errorf("no column of short flows: %s", out)
+	}
+	if _, out, _ := runSim(t, "run", file, "--seeds", "2"); !strings.Contains(out, "short flows: ") {
+		t.Errorf("no line of short flows: %s", out)
+	}
+	if status, _, diag := runSim(t, "compare", "--scenario", file, "--flows", "3"); status != statusUsage || !strings.Contains(diag, "--flows means nothing") {
+		t.Errorf("status %d, %s", status, diag)
+	}
+	write("[[flow]]\ncc = \"reno\"\n")
+	if status, _, diag := runSim(t, "compare", "--scenario", file); status != statusUsage || !strings.Contains(diag, "nothing to compare") {
+		t.Errorf("status %d, %s", status, diag)
 	}
 }
 
