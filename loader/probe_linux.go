@@ -60,18 +60,18 @@ func Probe(name string) (NICInfo, error) {
 
 // remember looks up what was measured of the driver. A file that cannot be read says nothing: then
 // it is as if nothing had been measured.
-func (info *NICInfo) remember(dir string) {
+func (i *NICInfo) remember(dir string) {
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
-		info.Kernel = unix.ByteSliceToString(u.Release[:])
+		i.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
 	all, err := ModeRecords(dir)
-	if err != nil || info.Driver == "" {
+	if err != nil || i.Driver == "" {
 		return
 	}
-	for i := range all {
-		if all[i].Driver == info.Driver {
-			info.Recorded = &all[i]
+	for n := range all {
+		if all[n].Driver == i.Driver {
+			i.Recorded = &all[n]
 		}
 	}
 }
