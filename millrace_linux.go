@@ -36,6 +36,8 @@ type NIC struct {
 	socks  []*xsk.Port
 	ports  []dataplane.Port // socks, as wrapped
 
+	gone    chan struct{}  // closed when the interface is
+	failing sync.WaitGroup // of fail
 	closing sync.Once
 	closed  error
 }
@@ -44,7 +46,7 @@ type NIC struct {
 // which goes with the process however that ends, and opens an AF_XDP socket for each queue.
 // No packet is taken until something listens or dials.
 func Open(nic string, cfg Config) (*NIC, error) {
-	n := &NIC{log: cfg.Log, addrs: engine.NewAddrSet()}
+	n := &NIC{log: cfg.Log, addrs: engine.NewAddrSet(), gone: make(chan struct{})}
 	if n.log == nil {
 		n.log = slog.Default()
 	}
@@ -113,8 +115,40 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 		}
 		sc.Hold = func(queue int) error { return pin.Thread(n.info.Processors[queue]) }
 	}
-	n.Stack, err = stack.New(sc, n.ports...)
-	return err
+	if n.Stack, err = stack.New(sc, n.ports...); err != nil {
+		return err
+	}
+	n.view.OnGone(func() { n.failing.Go(n.fail) })
+	return nil
+}
+
+// fail ends the stack of an interface that has been removed. One of the same name that comes later
+// is another.
+func (n *NIC) fail() {
+	n.log.Error("millrace: the interface is gone, and with it all connections", "nic", n.probe.Name)
+	if err := n.Stack.Fail(n.goneError()); err != nil {
+		n.log.Error("millrace: end the stack", "nic", n.probe.Name, "err", err)
+	}
+	close(n.gone)
+}
+
+func (n *NIC) goneError() error {
+	return fmt.Errorf("millrace: interface %s is gone: %w", n.probe.Name, unix.ENODEV)
+}
+
+// Gone returns a channel that is closed when the interface has been removed, or moved to another
+// network namespace: all connections have been aborted and all listeners have ended then.
+func (n *NIC) Gone() <-chan struct{} { return n.gone }
+
+// Err says why the stack has ended though nobody closed it: an error that wraps ENODEV when Gone is
+// closed, nil before.
+func (n *NIC) Err() error {
+	select {
+	case <-n.gone:
+		return n.goneError()
+	default:
+		return nil
+	}
 }
 
 // choosePins chooses the processors of the workers.
@@ -289,11 +323,12 @@ func (n *NIC) Close() error {
 
 func (n *NIC) close() error {
 	var errs []error
-	if n.Stack != nil {
-		errs = append(errs, n.Stack.Close())
-	}
 	if n.view != nil {
 		errs = append(errs, n.view.Close())
+	}
+	n.failing.Wait() // Without the view nothing fails any more.
+	if n.Stack != nil {
+		errs = append(errs, n.Stack.Close())
 	}
 	if n.spread != nil {
 		errs = append(errs, n.spread.Close())

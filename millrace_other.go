@@ -30,5 +30,11 @@ func (n *NIC) Counters() loader.Counters { return loader.Counters{} }
 // PortStats counts nothing.
 func (n *NIC) PortStats() []dataplane.Stats { return nil }
 
+// Gone is nil: nothing is waited for.
+func (n *NIC) Gone() <-chan struct{} { return nil }
+
+// Err says nothing.
+func (n *NIC) Err() error { return nil }
+
 // Close has nothing to do.
 func (n *NIC) Close() error { return nil }

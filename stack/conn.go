@@ -225,7 +225,7 @@ func (c *Conn) errnoError(call string, errno syscall.Errno) error {
 // goneError says why the connection is gone.
 func (c *Conn) goneError(call string, s engine.Status) error {
 	if s.Cause() == engine.Aborted && c.s.closed.Load() {
-		return net.ErrClosed
+		return c.s.closedError()
 	}
 	return causeError(call, s.Cause())
 }

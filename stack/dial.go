@@ -90,7 +90,7 @@ func (d Dialer) dial(ctx context.Context, remote netip.AddrPort) (*Conn, error) 
 		return nil, contextError(err)
 	}
 	if s.closed.Load() {
-		return nil, net.ErrClosed
+		return nil, s.closedError()
 	}
 	local, err := d.local(remote)
 	if err != nil {

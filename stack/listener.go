@@ -70,7 +70,7 @@ func (lc ListenConfig) Listen(ctx context.Context, network, address string) (net
 func (lc ListenConfig) listen(ctx context.Context, network, address string, handle func(*HandlerConn) Handler) (*Listener, error) {
 	s := lc.Stack
 	if s.closed.Load() {
-		return nil, net.ErrClosed
+		return nil, s.closedError()
 	}
 	local, err := localAddress(ctx, network, address)
 	if err != nil {
@@ -198,8 +198,10 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 		expired := l.deadline.channel()
 		// A listener that is closed, or late, is so even if there is a connection.
 		switch {
-		case isDone(l.done), isDone(l.s.done):
+		case isDone(l.done):
 			return nil, l.opError(net.ErrClosed)
+		case isDone(l.s.done):
+			return nil, l.opError(l.s.closedError())
 		case isDone(expired):
 			return nil, l.opError(os.ErrDeadlineExceeded)
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -134,9 +135,10 @@ type Stack struct {
 	running sync.WaitGroup
 	claims  claims
 	closed  atomic.Bool
-	panics  atomic.Uint64 // of handlers
-	warned  atomic.Int64  // when mayWarn said so last, by clock; 0: never
-	done    chan struct{} // closed by Close
+	panics  atomic.Uint64         // of handlers
+	warned  atomic.Int64          // when mayWarn said so last, by clock; 0: never
+	done    chan struct{}         // closed by Close
+	cause   atomic.Pointer[error] // of the end, that of Fail
 }
 
 // New returns a stack over ports, one for each queue, and starts its workers. The ports stay
@@ -211,6 +213,21 @@ func (s *Stack) Close() error {
 	s.running.Wait()
 	s.claims.wait()
 	return nil
+}
+
+// Fail closes the stack, and what its connections and listeners then return is cause, in the place of
+// net.ErrClosed: what is below the stack has gone.
+func (s *Stack) Fail(cause error) error {
+	s.cause.Store(&cause)
+	return s.Close()
+}
+
+// closedError is what an operation on a closed stack returns.
+func (s *Stack) closedError() error {
+	if cause := s.cause.Load(); cause != nil {
+		return *cause
+	}
+	return net.ErrClosed
 }
 
 // BufferOctets returns how much memory the connections' buffers hold.

@@ -171,6 +171,40 @@ func TestLinkFlap(t *testing.T) {
 	}
 }
 
+// TestInterfaceRemoved: a server whose interface is taken away ends and says why, so that who watches
+// it starts it anew, and does not wait for connections that cannot come.
+func TestInterfaceRemoved(t *testing.T) {
+	if onKernel() || lab.OnNICs() {
+		t.Skip("needs this stack on a veth")
+	}
+	for _, service := range [][]string{
+		{"serve", "echo", "--listen", ":7000"}, {"serve", "echo", "--handler", "--listen", ":7000"},
+		{"serve", "http", "--listen", ":7000", "--root", built.files}, {"iperf3", "-s", "-p", "7000"},
+	} {
+		t.Run(strings.Join(service[:2], " "), func(t *testing.T) {
+			l := made(t)
+			p := listening(t, l.A, service...)
+			if err := l.A.Do(func() error {
+				link, err := netlink.LinkByName(l.A.Interface)
+				if err != nil {
+					return err
+				}
+				return netlink.LinkDel(link)
+			}); err != nil {
+				t.Fatal(err)
+			}
+			err := p.wait(most(patience))
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if !ok || exit.ExitCode() != 1 {
+				t.Errorf("%v, want status 1", err)
+			}
+			if said := p.failure(); !strings.Contains(said, "is gone") {
+				t.Errorf("it says %q", said)
+			}
+		})
+	}
+}
+
 // TestMTUChange: an interface whose MTU sinks under a transfer, as far as IPv6 lets it. The
 // kernel of the other end is told too, or it would drop what is longer.
 func TestMTUChange(t *testing.T) {

@@ -25,6 +25,7 @@ func (v *View) read(old *snapshot, what uint32) (*snapshot, error) {
 	link, err := v.kernel.LinkByIndex(v.index)
 	if _, gone := errors.AsType[netlink.LinkNotFoundError](err); gone {
 		v.stale = nil
+		s.gone = true
 		return s, nil
 	}
 	if err != nil {

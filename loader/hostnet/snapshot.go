@@ -12,6 +12,7 @@ import (
 type snapshot struct {
 	generation uint64
 	usable     bool // the link exists and is up
+	gone       bool // it does not exist, and never will again
 	mac        [6]byte
 	mtu        int
 	addrs      []address

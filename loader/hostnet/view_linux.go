@@ -48,6 +48,7 @@ type View struct {
 
 	mu        sync.Mutex
 	listeners []func([]netip.Addr)
+	onGone    []func() // called once
 
 	closed atomic.Bool
 	done   chan struct{}
@@ -102,7 +103,7 @@ func (v *View) open() (err error) {
 	if err == nil {
 		err = v.kernel.SetSocketTimeout(netlinkTimeout)
 	}
-	if err == nil && !s.usable && s.mtu == 0 {
+	if err == nil && s.gone {
 		err = unix.ENODEV
 	}
 	if err != nil {
@@ -153,6 +154,18 @@ func (v *View) OnAddrs(f func([]netip.Addr)) {
 	defer v.mu.Unlock()
 	v.listeners = append(v.listeners, f)
 	f(v.Addrs())
+}
+
+// OnGone calls f when the interface has been removed, or has left the network namespace, which is for
+// good. f returns soon, and calls neither OnGone nor Close.
+func (v *View) OnGone(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.current.Load().gone {
+		f()
+		return
+	}
+	v.onGone = append(v.onGone, f)
 }
 
 // Close stops following. Route goes on answering what was true before.
@@ -220,7 +233,7 @@ func (v *View) update() {
 		v.notify()
 		return
 	}
-	if s.answersAs(old) {
+	if s.gone == old.gone && s.answersAs(old) {
 		return
 	}
 	s.generation = old.generation + 1
@@ -233,5 +246,11 @@ func (v *View) update() {
 		for _, f := range v.listeners {
 			f(s.locals())
 		}
+	}
+	if s.gone {
+		for _, f := range v.onGone {
+			f()
+		}
+		v.onGone = nil
 	}
 }

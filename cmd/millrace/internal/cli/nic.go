@@ -184,11 +184,34 @@ func (n *nic) with(ctx context.Context, f func(ctx context.Context, nw network.N
 		n.app.log.Info("metrics", "address", addr)
 	}
 	defer n.show(nw)()
+	endWith(ctx, cancel, nw)
 	err = f(ctx, nw)
+	if m, ok := nw.(mortal); ok && err == nil {
+		err = m.Err()
+	}
 	if cerr := nw.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("close the network: %w", cerr)
 	}
 	return err
+}
+
+// mortal is a network that may end by itself.
+type mortal interface {
+	Gone() <-chan struct{}
+	Err() error
+}
+
+// endWith cancels ctx when the network ends: who serves by handlers waits for nothing else.
+func endWith(ctx context.Context, cancel context.CancelFunc, nw network.Network) {
+	if m, ok := nw.(mortal); ok {
+		go func() {
+			select {
+			case <-m.Gone():
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
 }
 
 // show lets millrace ss look at the network, and returns what ends that. A user who may
