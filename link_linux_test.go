@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/millrace-tcp/millrace"
 	"github.com/millrace-tcp/millrace/internal/lab"
 	"github.com/millrace-tcp/millrace/internal/testutil"
+	"github.com/millrace-tcp/millrace/stack"
 )
 
 // onVeth skips a test that changes what a NIC must keep.
@@ -106,6 +108,52 @@ func TestInterfaceGone(t *testing.T) {
 			_ = open(t, l.A, millrace.Config{Mode: mode})
 		})
 	}
+}
+
+// sendMSS is the segment size of the only connection.
+func sendMSS(t *testing.T, nic *millrace.NIC) int {
+	t.Helper()
+	all := nic.Conns()
+	at := slices.IndexFunc(all, func(c stack.ConnInfo) bool { return c.Local.Port() == 7 })
+	if at < 0 {
+		t.Fatal("there is no connection")
+	}
+	return all[at].SendMSS
+}
+
+// New connections have segments that fit the MTU of the moment, larger or smaller than at first.
+func TestMTUFollowed(t *testing.T) {
+	for _, mode := range []millrace.Mode{millrace.ModeCopy, millrace.ModeGeneric} {
+		t.Run(mode.String(), func(t *testing.T) {
+			l := onVeth(t)
+			nic := open(t, l.A, millrace.Config{Mode: mode})
+			echo(t, listen(t, l.A, nic, ":7"))
+			for _, mtu := range []int{1500, 9000, 1400} {
+				for _, h := range []*lab.Host{l.A, l.B} {
+					change(t, h, func(link netlink.Link) error { return netlink.LinkSetMTU(link, mtu) })
+				}
+				testutil.Eventually(t, 10*time.Second, func() bool { return fitsMTU(t, l, nic, mtu) }, "segments that fit the MTU")
+			}
+		})
+	}
+}
+
+// fitsMTU says whether a new connection's segments are as long as the MTU lets them, and if so moves
+// some data.
+func fitsMTU(t *testing.T, l *lab.Lab, nic *millrace.NIC, mtu int) bool {
+	t.Helper()
+	c, err := l.B.Dial(t.Context(), "tcp", l.A.IP4.Addr().String()+":7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const headers = 20 + 32 // IPv4, and TCP with timestamps
+	fits := sendMSS(t, nic) == mtu-headers
+	if fits {
+		wantEcho(t, c, 1<<20)
+	}
+	c.Close()
+	testutil.Eventually(t, 10*time.Second, func() bool { return len(nic.Conns()) == 0 }, "the connection to end")
+	return fits
 }
 
 // Without its address an interface takes nothing for it and dials nowhere; when the address is back

@@ -124,7 +124,8 @@ type Info struct {
 	QueuesTotal int
 	// Processors is that of each queue's worker, if they are pinned.
 	Processors []int
-	// MTU is the largest IP packet that the stack sends or offers to receive.
+	// MTU is the largest IP packet that the stack sent or offered to receive when it was opened. It
+	// follows that of the interface, as far as frames go.
 	MTU int
 	// FrameOctets is the memory of all queues' frames, and FramePages of what pages it is.
 	FrameOctets int

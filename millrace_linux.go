@@ -100,7 +100,7 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	n.describe(nic, cfg.Mode)
 	n.tune(cfg)
 	sc := cfg.Stack
-	sc.Router = &router{n.view, n.info.MTU}
+	sc.Router = &router{n.view, n.packetMax()}
 	sc.Addrs, sc.Claimer = n.addrs, n.claims
 	n.placeQueues()
 	if sc.Steer == nil && n.info.QueuesTotal > 1 {
@@ -260,6 +260,24 @@ func attachMode(m Mode, nic *loader.NICInfo) loader.Mode {
 // frameOverhead is what a receive frame holds besides the IP packet, where a packet has one frame
 // only: the kernel's headroom, and an Ethernet header with a VLAN tag.
 const frameOverhead = 256 + 18
+
+// packetMax is the largest IP packet that the frames hold: more than the MTU, which may grow.
+func (n *NIC) packetMax() (octets int) {
+	for i, s := range n.socks {
+		info := s.Info()
+		largest := info.PacketMax() - ethernetMax
+		if info.Pieces < 2 {
+			largest = info.FrameSize - frameOverhead
+		}
+		if i == 0 || largest < octets {
+			octets = largest
+		}
+	}
+	return octets
+}
+
+// ethernetMax is an Ethernet header with a VLAN tag.
+const ethernetMax = 18
 
 // describe fills in the Info.
 func (n *NIC) describe(nic string, mode Mode) {
