@@ -77,8 +77,10 @@ func (e *Engine) cookieIn(now mono.Time, l *Listener, in *inbound) bool {
 		e.stats.Drop.Memory++
 		return true
 	}
-	r := tcp.CookieAck(now, seg, index)
-	e.acceptRequest(now, l, in, &r)
+	if !e.refusesConn(l) {
+		r := tcp.CookieAck(now, seg, index)
+		e.acceptRequest(now, l, in, &r)
+	}
 	return true
 }
 

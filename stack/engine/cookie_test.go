@@ -261,6 +261,7 @@ func TestHalfOpen(t *testing.T) {
 	if s := p.want(wire.SYN | wire.ACK); s.SEQ != first.SEQ || s.Opt.Has != first.Opt.Has {
 		t.Errorf("the second answer is another: %+v, want %+v", s, first)
 	}
+	p.now = p.now.Add(restAnswerEvery)
 	p.send(wire.Segment{SEQ: 1001, ACK: first.SEQ + 7, Flags: wire.ACK, Opt: stamp(6, first.Opt.TSVal)})
 	if s := p.want(wire.RST); s.SEQ != first.SEQ+7 {
 		t.Errorf("RST at %d, want %d", s.SEQ, first.SEQ+7)

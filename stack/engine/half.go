@@ -18,7 +18,8 @@ const HalfOpenDefault = 1 << 16
 // do not mean it are cheap.
 type half struct {
 	key      flowKey
-	slotPos  int32 // in Engine.halfTimers
+	slotPos  int32     // in Engine.halfTimers
+	answered mono.Time // when a segment that did not complete the handshake was answered last
 	req      tcp.Request
 	listener *Listener
 	reply    wire.EthHeader // where the answer goes, as seen from us
@@ -97,6 +98,22 @@ func (e *Engine) answerHalf(now mono.Time, h *half) {
 	e.halfTimers.schedule(h, h.req.Due(l.tcp))
 }
 
+// answerStray sends what the connection in scratch owes for a segment that did not complete the
+// handshake: at most as often as one in TIME-WAIT answers, for whose address it bears has not
+// shown that it is his.
+func (e *Engine) answerStray(now mono.Time, h *half) {
+	s := &e.scratch
+	silent := h.answered != 0 && now.Sub(h.answered) < restAnswerEvery
+	for n := s.tcp.Output(now, s.buf[:]); n > 0; n = s.tcp.Output(now, s.buf[:]) {
+		if silent {
+			e.stats.TCP.TCPACKSkippedSynRecv++
+			continue
+		}
+		h.answered = now
+		e.replyWith(&h.key, h.reply, s.buf[:n])
+	}
+}
+
 // sendScratch sends what the connection in scratch owes on behalf of h.
 func (e *Engine) sendScratch(now mono.Time, h *half) {
 	s := &e.scratch
@@ -109,33 +126,42 @@ func (e *Engine) sendScratch(now mono.Time, h *half) {
 func (e *Engine) halfIn(now mono.Time, h *half, in *inbound) {
 	l := h.listener
 	if h.req.Completes(&in.seg) {
+		if e.refusesConn(l) {
+			return
+		}
 		if e.acceptRequest(now, l, in, &h.req) {
 			e.removeHalf(h)
+			return
 		}
-		return
 	}
 	s := &e.scratch
 	lives := h.req.Judge(now, &s.tcp, l.tcp, e.halfParams(&h.key, l, int(h.mtu)), &in.seg)
-	e.sendScratch(now, h)
+	e.answerStray(now, h)
 	if !lives {
 		e.endHalf(h)
 	}
 }
 
-// acceptRequest makes the connection whose handshake in completes, and says whether there is
-// one. While the accept queue is full the ACK is dropped: the peer sends it again when our SYN
-// and ACK is repeated. Memory was asked for when the SYN came: to refuse now a peer that
-// believes itself connected would be worse than the 16 MiB that a backlog may overdraw it by.
-func (e *Engine) acceptRequest(now mono.Time, l *Listener, in *inbound, r *tcp.Request) bool {
+// refusesConn says whether there is no room for the connection of a handshake that is done. While
+// the accept queue is full the ACK is dropped: the peer sends it again when our SYN and ACK is
+// repeated. Memory was asked for when the SYN came: to refuse now a peer that believes itself
+// connected would be worse than the 16 MiB that a backlog may overdraw it by.
+func (e *Engine) refusesConn(l *Listener) bool {
 	switch {
 	case l.cfg.Acceptor.Full():
 		e.overflow()
-		return false
 	case e.flows.n >= e.cfg.ConnsMax:
 		e.stats.ListenDrops++
 		e.stats.Drop.ConnsMax++
+	default:
 		return false
 	}
+	return true
+}
+
+// acceptRequest makes the connection whose handshake in completes. It says false, and has done
+// nothing, if in is not acceptable after all: outside of the window, or from the past.
+func (e *Engine) acceptRequest(now mono.Time, l *Listener, in *inbound, r *tcp.Request) bool {
 	o := &l.cfg.Options
 	c := e.newConn(in.key, o)
 	w := &c.way
@@ -146,7 +172,8 @@ func (e *Engine) acceptRequest(now mono.Time, l *Listener, in *inbound, r *tcp.R
 	c.apply(now, o)
 	c.tcp.Input(now, &in.seg)
 	if !c.tcp.State().Synchronized() {
-		c.recv.Shut() // it lies outside of the window
+		c.recv.Shut()
+		e.stats.TCP.PassiveOpens--
 		return false
 	}
 	if c.claim != nil {

@@ -78,3 +78,37 @@ func TestTimeWaitStaysWhereTheBacklogIsFull(t *testing.T) {
 		}
 	}
 }
+
+// What comes for a half-open connection and does not complete it is answered ten times in a second,
+// whoever sends it: its address may be somebody else's.
+func TestHalfOpenAnswersAreBounded(t *testing.T) {
+	for _, stray := range []wire.Segment{
+		{SEQ: 100, Flags: wire.SYN},
+		{SEQ: 1 << 20, ACK: 5, Flags: wire.ACK},
+		{SEQ: 101, ACK: 5, Flags: wire.ACK},
+	} {
+		p := newPeer(t, Config{})
+		p.h.listen(80)
+		p.send(wire.Segment{SEQ: 100, Flags: wire.SYN})
+		first := p.want(wire.SYN | wire.ACK)
+		for range 50 {
+			p.send(stray)
+		}
+		n := 0
+		for _, ok := p.recv(); ok; _, ok = p.recv() {
+			n++
+		}
+		if got := p.h.e.Stats().TCP.TCPACKSkippedSynRecv; n != 1 || got != 49 {
+			t.Errorf("%v: %d answers, %d skipped; want 1, 49", stray.Flags, n, got)
+		}
+		p.now = p.now.Add(restAnswerEvery)
+		p.send(stray)
+		if _, ok := p.recv(); !ok {
+			t.Errorf("%v: no answer after a while", stray.Flags)
+		}
+		p.send(wire.Segment{SEQ: 101, ACK: first.SEQ + 1, Flags: wire.ACK})
+		if len(p.h.accepted) != 1 {
+			t.Errorf("%v: the handshake does not end", stray.Flags)
+		}
+	}
+}

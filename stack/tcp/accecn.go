@@ -157,8 +157,8 @@ func (c *Conn) ecnRepeated(seg *wire.Segment) {
 func (c *Conn) marksOf(delta, octets int, known bool) int {
 	mss := max(1, c.flow.MSS)
 	if known {
-		for delta*mss < octets {
-			delta += 8
+		if short := octets - delta*mss; short > 0 {
+			delta += (short + 8*mss - 1) / (8 * mss) * 8
 		}
 		return delta
 	}

@@ -24,7 +24,8 @@ type Config struct {
 	// RTOMax is its ceiling: 120 s.
 	RTOMax time.Duration
 	// SYNRetries, SYNACKRetries and Retries are how often a SYN, a SYN with ACK, and data are
-	// sent again before the connection is given up: 6, 5 and 15.
+	// sent again before the connection is given up: 6, 5 and 15. With 6 a SYN is given up after 127
+	// seconds, as Linux does; RFC 9293 has MUST-23 ask for three minutes, which 7 are enough for.
 	SYNRetries, SYNACKRetries, Retries int
 
 	// MSL is the maximum segment lifetime: 30 s. TIME_WAIT lasts two of them.
@@ -33,7 +34,8 @@ type Config struct {
 	// FIN: 60 s.
 	FinWait2 time.Duration
 
-	// DelayedACK is how long an ACK may wait for company: 40 ms. RFC 9293 allows 500.
+	// DelayedACK is how long an ACK may wait for company: 40 ms. "The delay MUST be less than 0.5
+	// seconds" (RFC 9293, section 3.8.6.3): more is taken for that.
 	DelayedACK time.Duration
 	// AckEvery is how many full-sized segments are acknowledged by one ACK at the most: 2
 	// (RFC 9293, section 3.8.6.3). More saves packets and slows senders that count ACKs.
@@ -121,6 +123,7 @@ func (cfg Config) WithDefaults() Config {
 	count(&cfg.SYNACKRetries, 5)
 	count(&cfg.Retries, 15)
 	count(&cfg.AckEvery, 2)
+	cfg.DelayedACK = min(cfg.DelayedACK, delayedACKMax)
 	cfg.AckFold = max(cfg.AckFold, cfg.AckEvery)
 	return cfg
 }
@@ -137,6 +140,7 @@ const (
 	// every path carries (68 octets) less its headers would be 28; 64 leaves room for options.
 	MinMSS = 64
 
+	delayedACKMax = 499 * time.Millisecond
 	maxShift      = 14 // RFC 7323, section 2.3
 	timestampsLen = 12 // the option, padded
 	quickACKs     = 16 // as many segments as Linux acknowledges at once in its first phase

@@ -313,7 +313,9 @@ func (c *Conn) ecnFeedback(now mono.Time, seg *wire.Segment) {
 		if !known {
 			octets = min(marks*c.flow.MSS, max(a.Acked, c.flow.MSS))
 		}
-		a.CEOctets = octets
+		// Whatever the peer says, no more octets were marked than were sent.
+		sent := c.count.acked + c.count.resentOctets + uint64(c.snd.NXT.Sub(c.snd.UNA))
+		a.CEOctets = max(0, min(octets, int(sent-c.count.marked))) // a FIN counts until it is acknowledged
 	}
 	if a.ECE {
 		// The window does not grow by an ACK that echoes a mark: as if it had room to spare.

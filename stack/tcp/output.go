@@ -20,7 +20,7 @@ func (c *Conn) Output(now mono.Time, b []byte) int {
 	case c.owe.syn:
 		return c.putSYN(now, b)
 	case !c.state.Synchronized():
-		return 0
+		return c.putUnopened(now, b)
 	case c.owe.dups > 0:
 		c.owe.dups--
 		return c.putACK(now, b, c.rcv.NXT)
@@ -154,6 +154,16 @@ func (c *Conn) putSYN(now mono.Time, b []byte) int {
 	c.snd.sentAt = now
 	c.timers[timerRetransmit] = now.Add(c.rtt.timeout())
 	return c.put(b, &seg)
+}
+
+// putUnopened is what is owed besides SYN before the handshake is done: an answer to what is not
+// acceptable, or is challenged.
+func (c *Conn) putUnopened(now mono.Time, b []byte) int {
+	if c.state != StateSynReceived || !c.owe.ack && c.owe.dups == 0 {
+		return 0
+	}
+	c.owe.dups = 0
+	return c.putACK(now, b, c.rcv.NXT)
 }
 
 // windowOfSYN is the window that a SYN offers.

@@ -277,6 +277,9 @@ const dupThresh = 3
 // octets, were delivered after. It returns the octets newly given up, and the first octet.
 // https://www.rfc-editor.org/rfc/rfc6675.html#section-4 (IsLost)
 func (b *scoreboard) detect(mss int) (lost int, first seq.Num) {
+	if b.sackedSegs == 0 {
+		return 0, 0
+	}
 	above, octets := 0, 0
 	before := b.judged
 	for i := b.n - 1; i >= 0; i-- {

@@ -31,5 +31,6 @@ type Stats struct {
 	TCPGuessedData                                                   uint64 // data that a wary connection did not believe
 	// Answers that a limit has held back, and ACKs that came too late to say anything.
 	TCPACKSkippedChallenge, TCPACKSkippedPAWS, TCPACKSkippedSeq, TCPACKSkippedTimeWait, PAWSOldAck uint64
+	TCPACKSkippedSynRecv                                                                           uint64
 	TCPAlgorithmReplaced                                                                           uint64
 }

@@ -115,8 +115,8 @@ func (c *Conn) takenBack() bool {
 	return c.snd.WND == 0 && c.rcv.heardAt >= c.snd.sentAt && !c.life.closed
 }
 
-// resendSYN repeats the SYN, or SYN and ACK, with back-off, and gives up in the end.
-// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.3 (MUST-23)
+// resendSYN repeats the SYN, or SYN and ACK, with back-off, and gives up in the end: see
+// Config.SYNRetries. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.3
 func (c *Conn) resendSYN(now mono.Time) {
 	limit := c.cfg.SYNRetries
 	if c.state == StateSynReceived {
