@@ -20,8 +20,8 @@ type handled struct{ do stack.Handler }
 func (h *handled) Data(c *stack.HandlerConn) {
 	switch {
 	case h.do != nil:
-	case c.Len() >= requestLen:
-		var b [requestLen]byte
+	case c.Len() >= RequestLen:
+		var b [RequestLen]byte
 		c.Read(b[:])
 		w, seed, err := readRequest(bytes.NewReader(b[:]))
 		if err == nil {

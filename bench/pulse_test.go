@@ -12,9 +12,6 @@ import (
 	"github.com/millrace-tcp/millrace/bench"
 )
 
-// requestLen is how long a request is that a client begins with.
-const requestLen = 40
-
 // against returns a client whose peer takes its request and then does what peer says, in
 // virtual time.
 func against(peer func(c net.Conn)) *bench.Client {
@@ -22,7 +19,7 @@ func against(peer func(c net.Conn)) *bench.Client {
 		ours, theirs := net.Pipe()
 		go func() {
 			defer theirs.Close()
-			if _, err := io.ReadFull(theirs, make([]byte, requestLen)); err == nil {
+			if _, err := io.ReadFull(theirs, make([]byte, bench.RequestLen)); err == nil {
 				peer(theirs)
 			}
 		}()

@@ -22,8 +22,13 @@ import (
 // magic begins a request, so that a stray connection is not taken for one: "mrb2".
 const magic = 0x6d726232
 
-// requestLen is how long a request is, in octets.
-const requestLen = 40
+// RequestLen is how long a request is, in octets.
+const RequestLen = 40
+
+// IsRequest says whether b looks like a request, and nothing else.
+func IsRequest(b []byte) bool {
+	return len(b) == RequestLen && binary.BigEndian.Uint32(b) == magic
+}
 
 // request is a Workload as it crosses the wire, big-endian.
 type request struct {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace-tcp/millrace/internal/thread"
 	"github.com/millrace-tcp/millrace/mono"
 )
 
@@ -132,7 +133,7 @@ func (w *worker) spinUntil(end mono.Time, found func() bool) bool {
 			return false
 		}
 		if rounds%yieldEvery == 0 {
-			yieldThread()
+			thread.Yield()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/internal/alarm"
+	"github.com/millrace-tcp/millrace/internal/thread"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
 )
@@ -193,7 +194,7 @@ func (w *worker) releaseHeld() bool {
 func (w *worker) look(until mono.Time) bool {
 	if w.shared == nil {
 		if w.rounds++; w.rounds%yieldEvery == 0 {
-			yieldThread()
+			thread.Yield()
 		}
 		runtime.Gosched()
 		return true

@@ -72,12 +72,17 @@ func Open(on, peer *lab.Host, mtu int, cfg millrace.Config) (e *End, err error) 
 	return e, nil
 }
 
-// header makes the headers of a segment from one host to the other.
-func header(from, to *lab.Host, size int) ([]byte, error) {
-	t, err := wire.NewTemplate(wire.TemplateConfig{
+// template makes the headers below TCP's from one host to the other.
+func template(from, to *lab.Host) (wire.Template, error) {
+	return wire.NewTemplate(wire.TemplateConfig{
 		Eth: wire.EthHeader{Src: [6]byte(from.MAC), Dst: [6]byte(to.MAC)},
 		Src: from.IP4.Addr(), Dst: to.IP4.Addr(),
 	})
+}
+
+// header makes the headers of a segment from one host to the other.
+func header(from, to *lab.Host, size int) ([]byte, error) {
+	t, err := template(from, to)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +149,12 @@ func (s *stub) Close() error {
 }
 
 // Link is both ends. It runs one workload at a time.
-type Link struct{ A, B *End }
+type Link struct {
+	A, B *End
+	// Spin has both ends of a RequestResponse look for the packet without end, each on a
+	// processor of its own, and never sleep.
+	Spin bool
+}
 
 // Run moves packets for the workload's time: Bulk towards A (Upload) or from it, or, as
 // RequestResponse, one packet back and forth. What it counts is the payload that TCP would
@@ -153,14 +163,15 @@ func (l Link) Run(ctx context.Context, w bench.Workload) (bench.Result, error) {
 	if err := w.Check(); err != nil {
 		return bench.Result{}, err
 	}
+	if w.Kind == bench.RequestResponse {
+		return l.pingPong(ctx, w)
+	}
+	if w.Kind != bench.Bulk {
+		return bench.Result{}, fmt.Errorf("raw: there is no %s without TCP", w.Kind)
+	}
 	ctx, cancel := context.WithTimeout(ctx, w.Time)
 	defer cancel()
-	switch {
-	case w.Kind == bench.RequestResponse:
-		return pingPong(ctx, l.B, l.A, w)
-	case w.Kind != bench.Bulk:
-		return bench.Result{}, fmt.Errorf("raw: there is no %s without TCP", w.Kind)
-	case w.Way == bench.Upload:
+	if w.Way == bench.Upload {
 		return stream(ctx, l.B, l.A)
 	}
 	return stream(ctx, l.A, l.B)

@@ -3,7 +3,6 @@ package raw
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,53 +116,4 @@ func (e *End) take() (packets, octets int) {
 		e.port.Flush()
 	}
 	return packets, octets
-}
-
-// pingPong sends a packet back and forth until ctx ends.
-func pingPong(ctx context.Context, from, to *End, w bench.Workload) (r bench.Result, err error) {
-	size := headers + w.Size
-	if size > from.size {
-		return r, fmt.Errorf("raw: %d octets do not fit one packet", w.Size)
-	}
-	for from.wait() || to.wait() {
-		// What an earlier run left on the way is nobody's answer.
-	}
-	var all sync.WaitGroup
-	defer all.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, to.port.Wake)()
-	all.Go(func() {
-		for ctx.Err() == nil {
-			if to.wait() {
-				to.give(1, size)
-			}
-		}
-	})
-	start := time.Now()
-	for ctx.Err() == nil {
-		began := time.Now()
-		from.give(1, size)
-		for !from.wait() && ctx.Err() == nil && time.Since(began) < time.Second {
-			// It is on its way.
-		}
-		if ctx.Err() == nil {
-			r.Latency.Record(time.Since(began))
-			r.Count++
-		}
-		r.Elapsed = time.Since(start)
-	}
-	if r.Count == 0 {
-		return r, errors.New("raw: no packet came back")
-	}
-	return r, nil
-}
-
-// wait receives what there is, or waits a little for it.
-func (e *End) wait() bool {
-	if n, _ := e.take(); n > 0 {
-		return true
-	}
-	_ = e.port.Wait(stalled) // a port that is closed is closed by who ends ctx
-	return false
 }

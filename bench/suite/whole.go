@@ -83,6 +83,7 @@ func whole1500Messages() []Case {
 		}
 		c := Case{Link: link, Workload: bench.Workload{Kind: bench.RequestResponse, Size: size}, Stacks: of}
 		if size == 1 {
+			c.Stacks = append(slices.Clone(of), testbed.RawSpin, testbed.RawReflect)
 			c.Samples = report.BasisMost
 		}
 		cases = append(cases, c)

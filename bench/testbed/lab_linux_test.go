@@ -77,6 +77,7 @@ func TestStacks(t *testing.T) {
 		{onLab, testbed.MillraceNative, bulk}, {onLab, testbed.MillraceGeneric, bulk}, {onLab, testbed.MillraceBothHandler, all[2:4]},
 		{onLab, testbed.KernelXDP, all}, {onLab, testbed.KernelGeneric, bulk},
 		{onLab, testbed.Raw, append(bulk[1:2:2], rr)}, {onLab, testbed.RawNative, bulk[1:]},
+		{onLab, testbed.RawSpin, all[2:3]}, {onLab, testbed.RawReflect, all[2:3]},
 		{onPipe, testbed.Millrace, append(bulk, rr)}, {onPipe, testbed.MillraceHandler, append(bulk, rr)},
 		{onPipe, testbed.MillraceInPlace, bulk}, {onPipe, testbed.MemoryCopy, bulk[:1]},
 	} {

@@ -36,6 +36,8 @@ const (
 	KernelGeneric       = "kernel-generic"        // XDP in the network core at both ends
 	Raw                 = "raw"                   // frames without TCP, in millrace's mode
 	RawNative           = "raw-native"            // likewise, XDP in the driver
+	RawSpin             = "raw-spin"              // as raw, but neither end ever sleeps
+	RawReflect          = "raw-reflect"           // as raw-spin, but who asks is kernel TCP
 	MemoryCopy          = "memory-copy"
 	Core                = "core"              // millrace's engines alone, both ends stepped by one goroutine
 	GVisorXDP           = "gvisor-xdp"        // on its AF_XDP endpoint, in millrace's mode
@@ -57,7 +59,7 @@ func Stacks(link string) []string {
 	case Lab:
 		return []string{
 			Millrace, MillraceHandler, MillraceInPlace, MillraceNative, MillraceBoth, MillraceBothHandler,
-			Kernel, KernelXDP, KernelGeneric, Raw, RawNative, GVisorXDP, GVisorNative, GVisorPacket,
+			Kernel, KernelXDP, KernelGeneric, Raw, RawNative, RawSpin, RawReflect, GVisorXDP, GVisorNative, GVisorPacket,
 		}
 	case Pipe:
 		return []string{Millrace, MillraceHandler, MillraceInPlace, Core, GVisor, MemoryCopy}
@@ -100,6 +102,8 @@ func Can(stack string, kind bench.Kind) bool {
 		return kind == bench.Bulk
 	case Raw, RawNative:
 		return kind == bench.Bulk || kind == bench.RequestResponse
+	case RawSpin, RawReflect:
+		return kind == bench.RequestResponse
 	case MillraceHandler, MillraceBothHandler:
 		return kind != bench.HTTP
 	}
@@ -291,9 +295,8 @@ func (b *Bed) onLab(t *target, link Link) error {
 		}
 	}
 	switch t.stack {
-	case Raw, RawNative:
-		t.client, err = b.agent(nil, slices.Concat(b.end("--raw", l.Name), b.flags(t.stack))...)
-		return err
+	case Raw, RawNative, RawSpin, RawReflect:
+		return b.onRaw(t, l)
 	case KernelXDP, KernelGeneric:
 		mode := map[string]loader.Mode{KernelXDP: loader.Native, KernelGeneric: loader.Generic}[t.stack]
 		for _, h := range []*lab.Host{l.A, l.B} {
@@ -316,6 +319,19 @@ func (b *Bed) onLab(t *target, link Link) error {
 	t.client, err = b.agent(l.B, client...)
 	t.address = l.A.IP4.Addr().String() + ":" + servePort
 	t.web = l.A.IP4.Addr().String() + ":" + webPort
+	return err
+}
+
+// onRaw makes both ends of a lab without TCP, or the one that answers kernel TCP.
+func (b *Bed) onRaw(t *target, l *lab.Lab) (err error) {
+	ends := map[string][]string{RawSpin: {"--raw-ends", "spin"}, RawReflect: {"--raw-ends", "reflect"}}[t.stack]
+	end, err := b.agent(nil, slices.Concat(b.end("--raw", l.Name), ends, b.flags(t.stack))...)
+	if err != nil || t.stack != RawReflect {
+		t.client = end
+		return err
+	}
+	t.server, t.address = end, end.hello.Address
+	t.client, err = b.agent(l.B, b.cfg.Client...)
 	return err
 }
 

@@ -80,7 +80,7 @@ func TestUsageErrors(t *testing.T) {
 		{"serve http --listen :80", `millrace serve http needs --root (see millrace serve http --help)`},
 		{"serve http --listen :80 --root " + dir + "/none", `--root: open ` + dir + `/none: no such file or directory`},
 		{"bench", `say what to bench: compare, crr, idle, raw, rr, serve, table, throughput`},
-		{"bench throughput --stack tcp", `--stack tcp: a lab has millrace, millrace-handler, millrace-in-place, millrace-native, millrace-both, millrace-both-handler, kernel, kernel-xdp, kernel-generic, raw, raw-native, gvisor-xdp, gvisor-xdp-native, gvisor-packet`},
+		{"bench throughput --stack tcp", `--stack tcp: a lab has millrace, millrace-handler, millrace-in-place, millrace-native, millrace-both, millrace-both-handler, kernel, kernel-xdp, kernel-generic, raw, raw-native, raw-spin, raw-reflect, gvisor-xdp, gvisor-xdp-native, gvisor-packet`},
 		{"bench rr --stack memory-copy --link pipe", `--stack memory-copy has no rr`},
 		{"bench throughput --flows 0 --link pipe --flows -1", `-1 connections is not from 1 to 16383`},
 		{"bench throughput --mtu 100", `--mtu 100 is not from 576 to 65000`},

@@ -50,7 +50,7 @@ var table = []row{
 	},
 	{
 		dir:   "stack",
-		may:   []string{"mono", "stack/queue", "stack/engine", "stack/socket", "congestion/...", "dataplane", "internal/alarm"},
+		may:   []string{"mono", "stack/queue", "stack/engine", "stack/socket", "congestion/...", "dataplane", "internal/alarm", "internal/thread"},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},
 

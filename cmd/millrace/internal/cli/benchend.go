@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ type benchEnd struct {
 	listen, web address
 	pipe        int
 	raw         string
+	rawEnds     choice
 	serve       choice
 }
 
@@ -32,6 +34,13 @@ const (
 	byGoroutines = "goroutines" // one a connection, by copies
 	inPlace      = "in-place"   // likewise, transfers by leases and reservations
 	byHandlers   = "handlers"   // on the workers, transfers in place
+)
+
+// What the ends without TCP are.
+const (
+	rawSleeps   = "sleep"   // both, and they sleep while there is nothing to do
+	rawSpins    = "spin"    // both, and they don't
+	rawReflects = "reflect" // one, which spins, and answers kernel TCP
 )
 
 // benchEndCommand is the process of one end of a measurement, or of both where they cannot
@@ -44,12 +53,16 @@ func (a *app) benchEndCommand() *cobra.Command {
 		Args:    arguments(0, ""),
 		Hidden:  true,
 	}
-	e := benchEnd{nic: a.nicFlags(cmd), serve: choice{value: byGoroutines, of: []string{byGoroutines, inPlace, byHandlers}}}
+	e := benchEnd{
+		nic: a.nicFlags(cmd), serve: choice{value: byGoroutines, of: []string{byGoroutines, inPlace, byHandlers}},
+		rawEnds: choice{value: rawSleeps, of: []string{rawSleeps, rawSpins, rawReflects}},
+	}
 	f := cmd.Flags()
 	f.Var(&e.listen, "listen", "serve workloads on `ADDR`; none: dial")
 	f.Var(&e.web, "web", "serve the web on `ADDR` too")
 	f.IntVar(&e.pipe, "pipe", 0, "be both ends of a pipe in memory with an MTU of `N`")
 	f.StringVar(&e.raw, "raw", "", "be both ends of the lab `NAME`, without TCP")
+	f.Var(&e.rawEnds, "raw-ends", "how: sleep|spin|reflect, which is one end for a client of kernel TCP at the other")
 	f.Var(&e.serve, "serve", "how: goroutines|in-place|handlers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
@@ -128,12 +141,16 @@ func (e *benchEnd) withoutTCP(ctx context.Context) (err error) {
 	if err != nil {
 		return usagef("--mode: %w", err)
 	}
-	var link raw.Link
-	if link.A, err = raw.Open(l.A, l.B, l.MTU, millrace.Config{Mode: mode, Log: e.app.log}); err != nil {
+	cfg := millrace.Config{Mode: mode, Log: e.app.log}
+	if e.rawEnds.value == rawReflects {
+		return e.reflect(ctx, l, cfg)
+	}
+	link := raw.Link{Spin: e.rawEnds.value == rawSpins}
+	if link.A, err = raw.Open(l.A, l.B, l.MTU, cfg); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, link.A.Close()) }()
-	if link.B, err = raw.Open(l.B, l.A, l.MTU, millrace.Config{Mode: mode, Log: e.app.log}); err != nil {
+	if link.B, err = raw.Open(l.B, l.A, l.MTU, cfg); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, link.B.Close()) }()
@@ -142,4 +159,21 @@ func (e *benchEnd) withoutTCP(ctx context.Context) (err error) {
 		Run:   func(ctx context.Context, _ string, w bench.Workload) (bench.Result, error) { return link.Run(ctx, w) },
 	}
 	return agent.Answer(ctx, e.app.stdin, e.app.stdout)
+}
+
+// reflect answers kernel TCP without TCP.
+func (e *benchEnd) reflect(ctx context.Context, l *lab.Lab, cfg millrace.Config) error {
+	r, err := raw.OpenReflector(l.A, l.B, l.MTU, cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Serve(ctx) }()
+	agent := bench.Agent{Hello: bench.Hello{
+		About: r.About(), Address: netip.AddrPortFrom(l.A.IP4.Addr(), raw.Port).String(),
+	}}
+	err = agent.Answer(ctx, e.app.stdin, e.app.stdout)
+	cancel()
+	return errors.Join(err, <-ended, r.Close())
 }

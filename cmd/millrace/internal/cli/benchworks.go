@@ -100,7 +100,8 @@ func (a *app) benchRaw() *cobra.Command {
 		Long: `Raw moves frames over a lab through the port that the stack has there, with the
 same program, mode and memory, and nobody who looks into them; what counts is the payload
 that TCP would have had in them. Beside it the program is in the driver (raw-native), and
-memory is copied.`,
+memory is copied. What a packet takes there and back is measured without sleep, too, between
+two such ends (raw-spin) and between one and a client of kernel TCP (raw-reflect).`,
 		Example: "  sudo millrace bench raw --mtu 1500,3498",
 		Args:    arguments(0, ""),
 	}
@@ -118,7 +119,11 @@ memory is copied.`,
 				{Kind: bench.Bulk, Way: bench.Upload}, {Kind: bench.Bulk, Way: bench.Download},
 				{Kind: bench.RequestResponse, Size: 1},
 			} {
-				s.Cases = append(s.Cases, suite.Case{Link: link, Workload: w, Stacks: []string{testbed.Raw, testbed.RawNative}})
+				stacks := []string{testbed.Raw, testbed.RawNative}
+				if w.Kind == bench.RequestResponse {
+					stacks = append(stacks, testbed.RawSpin, testbed.RawReflect)
+				}
+				s.Cases = append(s.Cases, suite.Case{Link: link, Workload: w, Stacks: stacks})
 			}
 			sections = append(sections, s)
 		}

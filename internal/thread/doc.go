@@ -1,0 +1,2 @@
+// Package thread is what those who spin do with the thread that they spin on.
+package thread

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package thread
+
+// Yield does nothing where there is no cheap way to do it.
+func Yield() {}
