@@ -28,7 +28,7 @@ type Conn struct {
 	rd, wr gate
 	wrote  atomic.Bool  // since a reader has waited the last time
 	silent bool         // something was written that the worker may not know of; of who holds wr.mu
-	turns  int          // waits in a row with a write before each; of who holds rd.mu
+	turns  turns        // of who holds rd.mu
 	linger atomic.Int64 // seconds; less than zero is in the background
 }
 
@@ -126,12 +126,7 @@ func (c *Conn) read(b []byte) (int, error) {
 
 // awaitData waits until there is something to read, or may be.
 func (c *Conn) awaitData() {
-	if c.wrote.Swap(false) {
-		c.turns++
-	} else {
-		c.turns = 0
-	}
-	if c.turns >= leadTurns {
+	if c.turns.wait(c.wrote.Swap(false)) {
 		c.w.lead(c)
 	}
 	if c.c.Status().ACKHeld() && !c.readable() {

@@ -43,7 +43,7 @@ type HandlerConn struct {
 	short     bool // a write had too little room
 	wrote     bool
 	answered  bool // has written since Data was called
-	turns     int  // calls of Data in a row with a write before each
+	turns     turns
 	read      bool
 	told      bool // that the peer has ended
 	over      bool // closed, or broken: Closed was called, or is about to be
@@ -121,15 +121,11 @@ func (h *HandlerConn) ConnEvent(_ *engine.Conn, e engine.Events) {
 }
 
 // countTurn has the worker spin for the next segment, once the connection has answered some
-// times in a row: see leadTurns.
+// times in a row.
 func (h *HandlerConn) countTurn() {
-	if !h.answered {
-		h.turns = 0
-	} else {
-		h.turns++
-	}
+	taking := h.turns.wait(h.answered)
 	h.answered = false
-	if h.turns >= leadTurns {
+	if taking {
 		h.w.handled = true
 	} else {
 		h.w.guess.made = true

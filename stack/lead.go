@@ -41,9 +41,10 @@ const (
 	// leadSkip is how many reads at the most do without after one for which it did not pay: one
 	// at first, and each time twice as many. Reads for which it pays take that back by and by.
 	leadSkip = 64
-	// leadTurns is how often in a row a connection must have waited for data after it had
-	// written some, before its reader leads.
-	leadTurns = 2
+	// leadMore is how many more steps a reader that has something takes at once if frames are
+	// there: a message of several segments comes in as many. If there are some still, they
+	// come in bulk.
+	leadMore = 16
 )
 
 // lead receives in place of the worker until c is readable, or for a while. It is for c's
@@ -68,6 +69,9 @@ func (w *worker) lead(c *Conn) {
 	l.hush.leads = true
 	l.gate = &c.rd
 	w.leadOn(c)
+	for n := 0; n < leadMore && !w.closed && w.shared.Pending(); n++ {
+		w.e.Step(clock())
+	}
 	l.gate = nil
 	l.hush.leads = false
 	switch {
