@@ -59,7 +59,9 @@ zc-lab: build ## run root tests with zero-copy on emulated NICs whose drivers ha
 	@.ci/install test
 	CGO_ENABLED=0 $(GO) test -c -o bin/xsk.test ./dataplane/xsk
 	CGO_ENABLED=0 $(GO) test -c -o bin/e2e.test ./internal/e2e
-	@files=; for file in bin/xsk.test bin/e2e.test bin/millrace; do files="$$files -f $$file"; done; \
+	CGO_ENABLED=0 $(GO) test -c -o bin/loader.test ./loader
+	CGO_ENABLED=0 $(GO) test -c -o bin/root.test .
+	@files=; for file in bin/xsk.test bin/e2e.test bin/loader.test bin/root.test bin/millrace; do files="$$files -f $$file"; done; \
 	for tool in $(ZCTOOLS); do files="$$files -f $$(PATH=$$PATH:/usr/sbin:/sbin command -v $$tool)"; done; \
 	failed=; for nic in $(ZCNICS); do \
 		echo "== $$nic"; \

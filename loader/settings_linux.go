@@ -59,7 +59,7 @@ func (t *Tuning) tune(dir string, nic NICInfo, want []Setting) (err error) {
 	}
 	for i, c := range t.changes {
 		if err := t.knobs[i].set(c.Value); err != nil {
-			return fmt.Errorf("set %s to %s: %w", c.Name, c.Value, err)
+			return fmt.Errorf("%v: %w", c, err)
 		}
 	}
 	return nil

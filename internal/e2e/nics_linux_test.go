@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -104,6 +105,36 @@ func TestZeroCopyIsGranted(t *testing.T) {
 	if len(granted) == 0 {
 		t.Errorf("no queue: %s", out)
 	}
+}
+
+// TestModesOfNIC: the modes of a NIC are measured against a server at its other end. What the driver
+// refuses is said to be, and is not chosen.
+func TestModesOfNIC(t *testing.T) {
+	onNICs(t)
+	l := made(t)
+	server := start(t, l.B, built.path, "bench", "serve", "--stack", "kernel", "--listen", ":5001")
+	server.await("istening")
+	refuses := !slices.Contains(extraFlags(), "zerocopy") // where it can be had it is demanded
+	var found struct {
+		Modes struct {
+			Best  string
+			Modes []struct{ Mode, Refused string }
+		}
+	}
+	out := output(t, most(time.Minute), l.A, built.path, "bench", "modes", "--link", "nic", "--nic", l.A.Interface,
+		"--to", l.B.IP4.Addr().String()+":5001", "--rounds", "1", "--time", "200ms", "--warm", "0s", "--json")
+	if err := json.Unmarshal([]byte(out), &found); err != nil || len(found.Modes.Modes) != 3 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, m := range found.Modes.Modes {
+		if (m.Refused != "") != (refuses && m.Mode == "zerocopy") {
+			t.Errorf("%s: refused: %q", m.Mode, m.Refused)
+		}
+	}
+	if found.Modes.Best == "" || refuses && found.Modes.Best == "zerocopy" {
+		t.Errorf("the best is %q", found.Modes.Best)
+	}
+	t.Logf("%+v", found.Modes)
 }
 
 // TestReopen: whichever way the program ends, it finds its queues free when it starts anew.
