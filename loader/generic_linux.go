@@ -2,6 +2,8 @@ package loader
 
 import (
 	"fmt"
+	"slices"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -74,7 +76,7 @@ func (s sockets) exchange(family string, version, command uint8, flags int, attr
 		if len(m) < nl.SizeofGenlmsg {
 			continue
 		}
-		attrs, err := nl.ParseRouteAttr(m[nl.SizeofGenlmsg:])
+		attrs, err := parseAttrs(m[nl.SizeofGenlmsg:])
 		if err != nil {
 			return nil, err
 		}
@@ -83,4 +85,10 @@ func (s sockets) exchange(family string, version, command uint8, flags int, attr
 		}
 	}
 	return answer, nil
+}
+
+// parseAttrs reads attributes. The library's parser takes for granted that the last one is padded, as
+// the kernel does it, but does not count it in the length of what they are nested in.
+func parseAttrs(b []byte) ([]syscall.NetlinkRouteAttr, error) {
+	return nl.ParseRouteAttr(append(slices.Clip(b), make([]byte, -len(b)&3)...))
 }

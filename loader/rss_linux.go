@@ -3,7 +3,6 @@ package loader
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -67,9 +66,7 @@ func readSpread(attrs map[uint16][]byte) rss.Settings {
 		return s
 	}
 	s.Fields4, s.Fields6 = 0, 0
-	// The parser takes for granted that the last attribute is padded, as the kernel does it.
-	padded := append(slices.Clip(told), make([]byte, -len(told)&3)...)
-	flows, err := nl.ParseRouteAttr(padded)
+	flows, err := parseAttrs(told)
 	if err != nil {
 		return s
 	}

@@ -140,7 +140,7 @@ func tellsOf(b []byte, ifindex int) bool {
 
 // about reads the header that each message of ethtool begins with.
 func about(message []byte, ifindex int) bool {
-	attrs, err := nl.ParseRouteAttr(message)
+	attrs, err := parseAttrs(message)
 	if err != nil {
 		return true
 	}
@@ -148,7 +148,7 @@ func about(message []byte, ifindex int) bool {
 		if a.Attr.Type&^unix.NLA_F_NESTED != ethtoolHeader {
 			continue
 		}
-		header, err := nl.ParseRouteAttr(a.Value)
+		header, err := parseAttrs(a.Value)
 		if err != nil {
 			return true
 		}

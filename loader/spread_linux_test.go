@@ -35,6 +35,10 @@ func TestNotificationsAboutUs(t *testing.T) {
 func FuzzNotification(f *testing.F) {
 	f.Add(notification(7))
 	f.Add(notification(7)[:30])
+	odd := nl.NewRtAttr(ethtoolHeader, nil)
+	odd.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_NAME, []byte("veth0"))
+	short := slices.Clone(notification(7))
+	f.Add(append(short[:20], odd.Serialize()...))
 	f.Fuzz(func(t *testing.T, b []byte) { tellsOf(b, 7) })
 }
 
