@@ -183,3 +183,24 @@ func TestDriver(t *testing.T) {
 		t.Errorf("taken back: cwnd %d, ssthresh %d; want 20000, 30000", d.Cwnd(), d.Flow.Ssthresh())
 	}
 }
+
+// estimator is Reno that goes down to what it takes the path to hold, as Westwood does.
+type estimator struct{ wrong }
+
+func (e *estimator) OnCongestion(f *congestion.Flow, c *congestion.Congestion) {
+	if c.Cause == congestion.CauseIdle {
+		f.SetCwnd(min(f.Cwnd(), f.IW))
+		return
+	}
+	f.SetSsthresh(max(min(f.Cwnd(), 15_000), 2*f.MSS))
+	f.SetCwnd(min(f.Cwnd(), f.Ssthresh()))
+}
+
+// Who goes by an estimate need not come down to two segments, however often it is told of loss.
+func TestEstimatesMayHold(t *testing.T) {
+	r := &recorder{}
+	run(r, func() congestion.Algorithm { return new(estimator) })
+	if failed := strings.Join(r.failed, "\n"); strings.Contains(failed, "loss upon loss") {
+		t.Errorf("failed with %q", failed)
+	}
+}

@@ -211,8 +211,14 @@ func (c *Cubic) OnCongestion(f *congestion.Flow, e *congestion.Congestion) {
 	c.setWindow(f, max(left, float64(least*f.MSS)))
 }
 
-// Undo goes back to before the last episode. https://www.rfc-editor.org/rfc/rfc9438.html#section-4.9
-func (c *Cubic) Undo(*congestion.Flow) { c.now = c.before }
+// Undo goes back to before the last episode, unless the window has become larger than it was then:
+// "CUBIC SHOULD continue to use the current and the most recent values of these variables."
+// https://www.rfc-editor.org/rfc/rfc9438.html#section-4.9.2
+func (c *Cubic) Undo(f *congestion.Flow) {
+	if float64(f.Cwnd()) < c.now.prior {
+		c.now = c.before
+	}
+}
 
 // Inspect shows the curve: Wmax and W_est in octets, K and t in seconds.
 func (c *Cubic) Inspect(v []congestion.Value) []congestion.Value {

@@ -67,3 +67,25 @@ func TestFlightBeyondTheWindowDoesNotCount(t *testing.T) {
 		t.Errorf("ssthresh is %d, want 0.7 of the window", f.Ssthresh())
 	}
 }
+
+// An episode that proves spurious is taken back where the window is still below what it was; who
+// has grown beyond that meanwhile keeps the newer values.
+func TestUndoOfAnEpisodeLongPast(t *testing.T) {
+	const mss = 1000
+	for _, tt := range []struct {
+		cwnd int
+		wMax float64
+	}{{90, 200}, {110, 100 * (1 + BetaDefault) / 2}} {
+		c := New().(*Cubic)
+		f := &congestion.Flow{MSS: mss, IW: 10 * mss, SRTT: time.Millisecond}
+		c.Init(f, 0)
+		c.now.wMax = 200 * mss
+		f.SetCwnd(100 * mss)
+		c.OnCongestion(f, &congestion.Congestion{Flight: 100 * mss})
+		f.SetCwnd(tt.cwnd * mss)
+		c.Undo(f)
+		if got := c.now.wMax / mss; got != tt.wMax {
+			t.Errorf("a window of %d, that was 100: Wmax %v, want %v", tt.cwnd, got, tt.wMax)
+		}
+	}
+}

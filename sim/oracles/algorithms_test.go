@@ -84,6 +84,11 @@ func TestLEDBAT(t *testing.T) {
 	for _, other := range []string{"cubic", "reno"} {
 		within(t, "share beside "+other, share(race(t, deep, 3*time.Minute, "ledbat", other)), 0, 0.04)
 	}
+	// A queue of less than the target never tells it of others. What is left is its GAIN of a third:
+	// beside Reno, which halves at the same losses, that is at most sqrt(1/3) of its window.
+	const short = "rate=20mbit,rtt=50ms,queue=0.5bdp"
+	within(t, "share beside reno, short queue", share(race(t, short, 5*time.Minute, "ledbat", "reno")), 0.2, 0.37)
+	within(t, "share beside cubic, short queue", share(race(t, short, 5*time.Minute, "ledbat", "cubic")), 0.15, 0.32)
 }
 
 // DCTCP keeps the queue at the threshold of the marks and the link busy, where Reno, which halves
