@@ -24,7 +24,9 @@ type hostile struct {
 	recv queue.Recv
 	pool queue.Pool
 	edge seq.Num // the farthest right edge offered
-	out  [2048]byte
+	// synced says that the peer's SYN was taken: before, there is no edge.
+	synced bool
+	out    [2048]byte
 }
 
 // TestHostilePeer: whatever a peer says, a connection keeps its books, says a bounded amount, never
@@ -57,15 +59,20 @@ func newHostile(t *testing.T, seed uint64) *hostile {
 	if seed%3 == 0 {
 		h.c.Connect(h.now, &h.cfg, p)
 		h.flush()
+		if seed%9 == 0 {
+			return h // the handshake is part of the story
+		}
 		h.c.Input(h.now, &wire.Segment{SEQ: irs, ACK: p.ISS + 1, Flags: wire.SYN | wire.ACK, WND: uint16(h.r.Uint32()), Opt: o,
 			Payload: make([]byte, h.r.IntN(3000))})
 	} else {
 		syn := wire.Segment{SEQ: irs, Flags: wire.SYN | wire.Flags(h.r.IntN(8))<<6, WND: uint16(h.r.Uint32()), Opt: o}
 		h.c.Accept(h.now, &h.cfg, p, &syn)
 		h.flush()
+		if seed%9 == 1 {
+			return h
+		}
 		h.c.Input(h.now, &wire.Segment{SEQ: irs + 1, ACK: p.ISS + 1, Flags: wire.ACK, WND: syn.WND})
 	}
-	h.edge = h.c.rcv.edge
 	return h
 }
 
@@ -143,6 +150,10 @@ func (h *hostile) input() {
 		flags = wire.Flags(r.IntN(512))
 	case 1:
 		flags |= wire.SYN
+	case 4, 5:
+		if !c.state.Synchronized() {
+			flags |= wire.SYN
+		}
 	case 2, 3:
 		flags |= wire.FIN
 	}
@@ -219,6 +230,10 @@ func (h *hostile) reform() error {
 		h.now = h.now.Add(10 * time.Millisecond)
 		// It has sent what it said: its window is not that of a segment from before.
 		seg := wire.Segment{SEQ: seq.Max(c.rcv.NXT, c.snd.WL1), ACK: c.snd.NXT, Flags: wire.ACK, WND: 0xffff}
+		if !c.state.Synchronized() {
+			seg.Flags |= wire.SYN
+			seg.SEQ = c.rcv.IRS
+		}
 		if c.rcv.tsOK {
 			seg.Opt = wire.Options{Has: wire.HasTimestamps, TSVal: c.rcv.tsRecent + 1, TSEcr: c.timestampClock(h.now) - 10}
 		}
@@ -238,9 +253,15 @@ func (h *hostile) check() error {
 	if c.state == StateClosed {
 		return nil
 	}
-	wantSums(h.t, &c.board, c.boardStart(), c.boardEnd())
-	left := h.edge.Sub(c.rcv.edge)
-	h.edge = seq.Max(h.edge, c.rcv.edge)
+	wantSums(h.t, &c.board, c.snd.UNA, c.boardEnd())
+	left := 0
+	if c.state != StateSynSent {
+		if !h.synced {
+			h.synced, h.edge = true, c.rcv.edge
+		}
+		left = h.edge.Sub(c.rcv.edge)
+		h.edge = seq.Max(h.edge, c.rcv.edge)
+	}
 	last := c.rcv.NXT
 	for _, x := range c.rcv.holes.ranges {
 		if !last.Less(x.Start) || x.Empty() {
@@ -265,9 +286,7 @@ func (h *hostile) check() error {
 	return c.waitsForNothing()
 }
 
-// boardStart and boardEnd are what the scoreboard spans: nothing until the handshake is done.
-func (c *Conn) boardStart() seq.Num { return c.snd.UNA }
-
+// boardEnd is where the scoreboard ends: the SYN is not on it.
 func (c *Conn) boardEnd() seq.Num {
 	if c.board.len() == 0 {
 		return c.snd.UNA
