@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
@@ -57,11 +58,13 @@ func wantSoon(t *testing.T, what string, got <-chan error, want error) {
 	}
 }
 
-// An interface that is removed takes all its connections and listeners with it, at once, and what
-// they return says so. Nothing is left, and one of the same name can be opened.
+// An interface that is removed, or moved to another namespace, takes all its connections and listeners
+// with it, at once, and what they return says so. Nothing is left, and one of the same name can be opened.
 func TestInterfaceGone(t *testing.T) {
-	for _, mode := range []millrace.Mode{millrace.ModeCopy, millrace.ModeGeneric} {
-		t.Run(mode.String(), func(t *testing.T) {
+	for name, mode := range map[string]millrace.Mode{
+		"removed, copy": millrace.ModeCopy, "removed, generic": millrace.ModeGeneric, "moved": millrace.ModeGeneric,
+	} {
+		t.Run(name, func(t *testing.T) {
 			l := onVeth(t)
 			log := &heard{}
 			nic := open(t, l.A, millrace.Config{Mode: mode, Log: slog.New(slog.NewTextHandler(log, nil))})
@@ -78,7 +81,17 @@ func TestInterfaceGone(t *testing.T) {
 			read, accept := make(chan error, 1), make(chan error, 1)
 			go func() { _, err := server.Read(make([]byte, 1)); read <- err }()
 			go func() { _, err := ln.Accept(); accept <- err }()
-			change(t, l.A, netlink.LinkDel)
+			change(t, l.A, func(link netlink.Link) error {
+				if name != "moved" {
+					return netlink.LinkDel(link)
+				}
+				there, err := os.Open(l.B.Path)
+				if err != nil {
+					return err
+				}
+				defer there.Close()
+				return netlink.LinkSetNsFd(link, int(there.Fd()))
+			})
 			wantSoon(t, "Read", read, syscall.ENODEV)
 			wantSoon(t, "Accept", accept, syscall.ENODEV)
 			if _, err := server.Write([]byte("x")); !errors.Is(err, syscall.ENODEV) {
