@@ -19,6 +19,8 @@ type NICInfo struct {
 	// Queues in use, and the most there can be.
 	RXQueues, TXQueues       int
 	RXQueuesMax, TXQueuesMax int
+	// Spread is how it spreads over them what it receives.
+	Spread Spreading
 	// Hardware ring sizes in descriptors.
 	RXRing, TXRing       int
 	RXRingMax, TXRingMax int

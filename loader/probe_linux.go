@@ -49,7 +49,7 @@ func Probe(name string) (NICInfo, error) {
 	if attrs.Xdp != nil && attrs.Xdp.Attached {
 		info.XDPProgram = attrs.Xdp.ProgId
 	}
-	for _, ask := range []func(*NICInfo) error{probeDriver, sockets(nil).probeChannels, probeRings, probeXDP} {
+	for _, ask := range []func(*NICInfo) error{probeDriver, sockets(nil).probeChannels, probeSpread, probeRings, probeXDP} {
 		if err := ask(&info); err != nil && !unknown(err) {
 			return NICInfo{}, fmt.Errorf("loader: probe %s: %w", name, err)
 		}
@@ -124,6 +124,16 @@ func (s sockets) probeChannels(info *NICInfo) error {
 	}
 	info.RXQueuesMax = int(max(combinedMax, got[unix.ETHTOOL_A_CHANNELS_RX_MAX]))
 	info.TXQueuesMax = int(max(combinedMax, got[unix.ETHTOOL_A_CHANNELS_TX_MAX]))
+	return nil
+}
+
+// probeSpread asks for the RSS. That a driver has no answer, for whatever reason, is as good as that it
+// has none.
+func probeSpread(info *NICInfo) error {
+	s, err := sockets(nil).spread(info.Index)
+	if err == nil {
+		info.Spread = Spreading{Settings: s, Queues: info.RXQueues}
+	}
 	return nil
 }
 

@@ -34,3 +34,14 @@ func (s *Spreading) same(o *Spreading) bool {
 	return s.Queues == o.Queues && s.Function == o.Function && s.Transform == o.Transform &&
 		s.Fields4 == o.Fields4 && s.Fields6 == o.Fields6 && slices.Equal(s.Key, o.Key) && slices.Equal(s.Table, o.Table)
 }
+
+// String says how, for people.
+func (s *Spreading) String() string {
+	switch {
+	case len(s.Table) == 0:
+		return "it is not told which packet comes by which"
+	case s.Known(true) || s.Known(false):
+		return "RSS spreads to queues " + tableQueues(formatTable(s.Table)) + ", and outgoing connections are placed by it"
+	}
+	return "RSS spreads to queues " + tableQueues(formatTable(s.Table))
+}

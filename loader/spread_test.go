@@ -48,6 +48,24 @@ func TestServeSettings(t *testing.T) {
 	}
 }
 
+func TestSpreadingAsText(t *testing.T) {
+	known := rss.Settings{Function: rss.Toeplitz, Key: make([]byte, 40), Table: []uint32{0, 2, 0, 2}, Fields4: rss.Whole, Fields6: rss.Whole}
+	unknown := known
+	unknown.Function = rss.XOR
+	for _, tt := range []struct {
+		spread rss.Settings
+		want   string
+	}{
+		{known, "RSS spreads to queues 0 2, and outgoing connections are placed by it"},
+		{unknown, "RSS spreads to queues 0 2"},
+		{rss.Settings{}, "it is not told which packet comes by which"},
+	} {
+		if got := (&Spreading{Settings: tt.spread}).String(); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
 func TestTablesAsText(t *testing.T) {
 	got, err := parseTable(formatTable([]uint32{0, 17, 4}))
 	if err != nil || !slices.Equal(got, []uint32{0, 17, 4}) {

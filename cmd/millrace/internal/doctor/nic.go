@@ -115,6 +115,9 @@ func mode(i loader.NICInfo, k knobs) Check {
 
 func queues(i loader.NICInfo) Check {
 	c := Check{Name: "queues", Status: OK, Found: fmt.Sprintf("%d to receive, at most %d", i.RXQueues, max(i.RXQueues, i.RXQueuesMax))}
+	if i.RXQueues > 1 {
+		c.Found += "; " + i.Spread.String()
+	}
 	if i.RXQueues > runtime.NumCPU() {
 		c.Status = Note
 		c.Found += fmt.Sprintf("; more than the %d processors, which workers then share", runtime.NumCPU())
