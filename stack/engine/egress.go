@@ -13,7 +13,8 @@ const (
 	// segments are 46 KiB, 0.4 ms at 1 Gbit/s.
 	quantum = 32
 	// stepFrames is how many frames all of them send before input is looked at again: four
-	// batches, so that a busy sender sees ACKs, and frees frames, every 256 frames.
+	// batches, so that a busy sender sees ACKs, and frees frames, every 256 frames. As many are
+	// taken, for each one that is sent brings an ACK at the most.
 	stepFrames = 4 * dataplane.BatchMax
 	// stepRounds is how many turns a connection gets in a step: a lone one fills the step.
 	stepRounds = stepFrames / quantum

@@ -164,7 +164,7 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 }
 
 // Step does what there is to do at the time now, and says whether there was anything. It
-// takes one batch of frames, and sends a bounded number: with more to do it says true.
+// takes and sends a bounded number of frames: with more to do it says true.
 func (e *Engine) Step(now mono.Time) (worked bool) {
 	e.now = now
 	e.tx.exhausted = false

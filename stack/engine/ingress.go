@@ -36,14 +36,30 @@ func (l *lately) between(p *wire.Packet) bool {
 	return l.conn != nil && p.Src == l.remote && p.Dst == l.local
 }
 
-// receive takes one batch of frames from the port, and gives it back before anything is sent,
-// but for those that are kept.
+// receive takes what has come, batch after batch, and says whether anything has. It takes no more
+// frames than a step sends (stepFrames), and not far fewer: where 64 connections sent 256 frames
+// a step, and had an ACK for every third, 64 a step left ever more ACKs waiting, for 50 ms.
+// What is owed to strangers by a batch is sent before the next one.
 func (e *Engine) receive(now mono.Time) bool {
+	e.received = 0
+	for {
+		n := e.receiveBatch(now)
+		e.received += n
+		// A packet that comes next had room in this batch.
+		none := n <= dataplane.BatchMax-dataplane.PiecesMax
+		if none || e.received+dataplane.BatchMax > stepFrames || e.replies.n > 0 {
+			return e.received > 0
+		}
+	}
+}
+
+// receiveBatch takes one batch of frames from the port, and gives it back before anything is sent,
+// but for those that are kept. It returns how many there were.
+func (e *Engine) receiveBatch(now mono.Time) int {
 	e.keeping.freeHome()
 	n := e.port.Recv(e.rx[:])
-	e.received = n
 	if n == 0 {
-		return false
+		return 0
 	}
 	e.keeping.begin()
 	e.lately.conn = nil
@@ -62,7 +78,7 @@ func (e *Engine) receive(now mono.Time) bool {
 	}
 	e.port.Free(e.rx[:back])
 	e.keeping.freeHome()
-	return true
+	return n
 }
 
 // gather collects the pieces of the packet whose first frame is number first of n, and returns
@@ -254,5 +270,5 @@ func laterISS(iss, least seq.Num) seq.Num {
 // reusable is what a new connection must know of the one in TIME-WAIT whose place it takes.
 type reusable struct{ nextISS seq.Num }
 
-// rxBatch is the frames of the present step.
+// rxBatch is the frames of the present batch.
 type rxBatch [dataplane.BatchMax]dataplane.Frame

@@ -423,3 +423,39 @@ func TestAcceptQueueFull(t *testing.T) {
 		t.Error("the connection did not open")
 	}
 }
+
+// A step takes as many frames as one sends, so that ACKs do not wait because much is sent, and
+// leaves the rest to the next one; strangers that are owed a reply have it before more come.
+func TestStepTakesWhatItSends(t *testing.T) {
+	const come = stepFrames + dataplane.BatchMax
+	for _, tt := range []struct {
+		name string
+		s    wire.Segment
+		want []int // frames that each step takes
+	}{
+		{"nobody's", wire.Segment{Flags: wire.RST, DstPort: 81}, []int{stepFrames, come - stepFrames, 0}},
+		{"strangers", wire.Segment{Flags: wire.SYN, DstPort: 81}, []int{
+			dataplane.BatchMax, dataplane.BatchMax, dataplane.BatchMax, dataplane.BatchMax, come - stepFrames, 0}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPeer(t, Config{})
+			pa, pb := pipe.New(pipe.Config{Frames: come})
+			p.b = p.newHost(Config{}, pb, "10.0.0.2", 2)
+			p.b.router.hop.RemoteMAC = [6]byte{2, 0, 0, 0, 0, 1}
+			p.h, p.port = p.b, pa
+			for i := range come {
+				tt.s.SrcPort = uint16(1000 + i)
+				p.put(tt.s)
+			}
+			for i, want := range tt.want {
+				p.h.e.Step(p.now)
+				if got := p.h.e.Received(); got != want {
+					t.Errorf("step %d took %d frames, want %d", i+1, got, want)
+				}
+			}
+			if n := p.h.e.Stats().Drop.ReplyLimit; n != 0 {
+				t.Errorf("%d replies found no room", n)
+			}
+		})
+	}
+}
