@@ -22,8 +22,11 @@ const wideMin = 128
 // so that what comes after an odd number of octets is joined by Combine, not by initial.
 func Sum(b []byte, initial Partial) Partial {
 	if wide && len(b) >= wideMin {
-		n := len(b) &^ 31
+		n := len(b) &^ 7
 		initial = initial.Add(Partial(sumAVX2(b[:n])))
+		if n == len(b) {
+			return initial
+		}
 		b = b[n:]
 	}
 	return sumWords(b, initial)
@@ -106,8 +109,11 @@ func CopySum(dst, src []byte) Partial {
 	if !wide || len(src) < wideMin {
 		return copySumWords(dst, src)
 	}
-	n := len(src) &^ 31
+	n := len(src) &^ 7
 	p := Partial(copySumAVX2(dst[:n], src[:n]))
+	if n == len(src) {
+		return p
+	}
 	copy(dst[n:], src[n:])
 	return sumWords(src[n:], p)
 }

@@ -32,7 +32,7 @@
 	VPXOR Y6, Y6, Y6 \
 	VPXOR Y7, Y7, Y7
 
-// FOLD leaves the sum of all in AX.
+// FOLD leaves the sum of all in AX. The words of eight octets that are left are added to that.
 #define FOLD \
 	VPADDQ Y1, Y0, Y0        \
 	VPADDQ Y3, Y2, Y2        \
@@ -81,6 +81,17 @@ sum32:
 
 sumDone:
 	FOLD
+
+sum8:
+	CMPQ CX, $8
+	JB   sumEnd
+	ADDQ (SI), AX
+	ADCQ $0, AX
+	ADDQ $8, SI
+	SUBQ $8, CX
+	JMP  sum8
+
+sumEnd:
 	MOVQ AX, ret+24(FP)
 	RET
 
@@ -123,6 +134,20 @@ copy32:
 
 copyDone:
 	FOLD
+
+copy8:
+	CMPQ CX, $8
+	JB   copyEnd
+	MOVQ (SI), DX
+	MOVQ DX, (DI)
+	ADDQ DX, AX
+	ADCQ $0, AX
+	ADDQ $8, SI
+	ADDQ $8, DI
+	SUBQ $8, CX
+	JMP  copy8
+
+copyEnd:
 	MOVQ AX, ret+48(FP)
 	RET
 
