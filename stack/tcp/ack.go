@@ -30,9 +30,14 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 		}
 		return true
 	}
+	if c.noNews(seg) {
+		c.updateWindow(now, seg)
+		return true
+	}
 	a := &c.ack
 	flight := c.pipe()
-	*a = congestion.Ack{Now: now, PriorFlight: flight, CwndLimited: c.cwndLimited(flight)}
+	*a = congestion.Ack{}
+	a.Now, a.PriorFlight, a.CwndLimited = now, flight, c.cwndLimited(flight)
 	duplicate := c.isDuplicate(seg)
 	c.rec.original = 0
 	c.p.Scratch.newest = nil
@@ -73,6 +78,15 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	}
 	c.closing(now)
 	return true
+}
+
+// noNews says whether a segment tells a sender nothing but its window, as each does that a
+// connection receives which sends nothing itself: all the rest of the fifth step is about what is on
+// its way, or was.
+func (c *Conn) noNews(seg *wire.Segment) bool {
+	nothingOut := seg.ACK == c.snd.UNA && c.board.len() == 0 && !c.tlp.out
+	nothingReported := seg.Opt.Has&wire.HasSACK == 0 && c.ecn.kind == ecnNone
+	return nothingOut && nothingReported && c.rec.mode == modeOpen && !c.count.finAcked && !c.p.Scratch.long
 }
 
 // isDuplicate is the definition of RFC 5681, section 2: data is outstanding, the segment
@@ -150,7 +164,10 @@ func (c *Conn) takeAcked(now mono.Time, seg *wire.Segment) {
 			a.Acked += c.board.trimFirst(seg.ACK)
 			break
 		}
-		if s.mark&markSacked == 0 {
+		switch {
+		case s.mark == 0 && c.outshone(seg.ACK):
+			a.Acked += s.len()
+		case s.mark&markSacked == 0:
 			a.Acked += s.len()
 			c.noteDelivered(now, s, seg)
 			newest, fresh = s.at, true
@@ -161,6 +178,17 @@ func (c *Conn) takeAcked(now mono.Time, seg *wire.Segment) {
 	// What came with a segment that was sent again waited for that: it measures as little (Karn).
 	a.RTT = c.takeRTT(now, newest, fresh && !again, seg.Opt.TSEcr, c.rcv.tsOK && seg.Opt.Has&wire.HasTimestamps != 0)
 	c.advanceUNA(now, seg.ACK)
+}
+
+// outshone says whether nothing is to be learnt of the oldest segment, sent once, because the next
+// one was sent once, too, and later, and is acknowledged with it; and nothing is being recovered,
+// nor was anything reported before, for which each segment counts.
+func (c *Conn) outshone(ack seq.Num) bool {
+	if c.board.len() < 2 || c.board.sacked > 0 || c.rec.mode != modeOpen || c.p.Scratch.long {
+		return false
+	}
+	next := c.board.at(1)
+	return next.mark == 0 && next.end.LessEq(ack) && c.rack.prior.LessEq(c.snd.UNA)
 }
 
 // advanceUNA gives acknowledged octets back and restarts the clocks that wait for them.

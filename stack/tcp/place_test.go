@@ -41,53 +41,76 @@ func FuzzPlace(f *testing.F) {
 		o := wire.Options{Has: wire.HasMSS | wire.HasSACKPermitted, MSS: 1000}
 		plain, placing := server(t, tcp.Config{}, o), server(t, tcp.Config{}, o)
 		placing.place = true
-		both := []*script{plain, placing}
-		for _, s := range both {
-			s.out()
-			s.in(wire.ACK, 1, 0, 1)
-		}
-		for n := 0; len(story) >= 8 && n < 2000; n++ {
-			var read [2][]byte
-			for i, s := range both {
-				if story[0]%12 != 2 {
-					tell(s, story[:8])
-					continue
-				}
-				read[i] = make([]byte, binary.BigEndian.Uint16(story[2:]))
-				read[i] = read[i][:s.recv.Read(read[i])]
-				s.Consumed(s.now)
-			}
-			if story[1]&3 != 0 { // else the batch goes on
-				a, b := plain.out(), placing.out()
-				if !slices.Equal(a, b) {
-					t.Fatalf("step %d: plain sends %q, placing %q", n, a, b)
-				}
-			}
-			if !bytes.Equal(read[0], read[1]) {
-				t.Fatalf("step %d: what is read differs", n)
-			}
-			if a, b := plain.View(), placing.View(); a != b {
-				t.Fatalf("step %d: plain is %+v, placing %+v", n, a, b)
-			}
-			story = story[8:]
-		}
-		if plain.stats != placing.stats {
-			t.Fatalf("plain counts %+v, placing %+v", plain.stats, placing.stats)
-		}
-		for _, s := range both {
-			s.out()
-			s.recv.Read(make([]byte, 1<<17))
-			s.recv.Prune()
-			s.recv.Settle()
-			s.send.Shut()
-			if n := s.pool.InUse(); n != 0 {
-				t.Fatalf("%d octets of buffers are in use at the end", n)
-			}
-		}
+		wantAlike(t, story, plain, placing)
 	})
 }
 
-// likelyStory is 200 steps of a story in which most of what comes is in order.
+// FuzzShortWay tells two connections the same story, one of which takes the long way with each ACK.
+// Nobody can tell one from the other.
+func FuzzShortWay(f *testing.F) {
+	for seed := range uint64(60) {
+		f.Add(likelyStory(seed))
+	}
+	f.Fuzz(func(t *testing.T, story []byte) {
+		o := wire.Options{Has: wire.HasMSS | wire.HasSACKPermitted, MSS: 100}
+		if len(story) > 0 {
+			o.Has = wire.HasMSS | wire.OptionSet(story[0])&(wire.HasSACKPermitted|wire.HasTimestamps|wire.HasWScale)
+		}
+		short, long := server(t, tcp.Config{}, o), server(t, tcp.Config{}, o)
+		long.LongWay()
+		wantAlike(t, story, short, long)
+	})
+}
+
+// wantAlike tells a and b a story, and fails where what they send, count, give to read or hold
+// differs.
+func wantAlike(t *testing.T, story []byte, a, b *script) {
+	both := []*script{a, b}
+	for _, s := range both {
+		s.out()
+		s.in(wire.ACK, 1, 0, 1)
+	}
+	for n := 0; len(story) >= 8 && n < 2000; n++ {
+		var read [2][]byte
+		for i, s := range both {
+			if story[0]%12 != 2 {
+				tell(s, story[:8])
+				continue
+			}
+			read[i] = make([]byte, binary.BigEndian.Uint16(story[2:]))
+			read[i] = read[i][:s.recv.Read(read[i])]
+			s.Consumed(s.now)
+		}
+		if story[1]&3 != 0 || story[0]%12 != 5 { // else the batch goes on
+			if one, other := a.out(), b.out(); !slices.Equal(one, other) {
+				t.Fatalf("step %d: one sends %q, the other %q", n, one, other)
+			}
+		}
+		if !bytes.Equal(read[0], read[1]) {
+			t.Fatalf("step %d: what is read differs", n)
+		}
+		if one, other := a.View(), b.View(); one != other || a.Deadline() != b.Deadline() {
+			t.Fatalf("step %d: one is %+v, the other %+v", n, one, other)
+		}
+		story = story[8:]
+	}
+	if a.stats != b.stats {
+		t.Fatalf("one counts %+v, the other %+v", a.stats, b.stats)
+	}
+	for _, s := range both {
+		s.out()
+		s.recv.Read(make([]byte, 1<<17))
+		s.recv.Prune()
+		s.recv.Settle()
+		s.send.Shut()
+		if n := s.pool.InUse(); n != 0 {
+			t.Fatalf("%d octets of buffers are in use at the end", n)
+		}
+	}
+}
+
+// likelyStory is 200 steps of a story in which most of what comes is in order, and some of it
+// acknowledges one or several segments and has no data.
 func likelyStory(seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
 	story := make([]byte, 0, 1600)
@@ -102,7 +125,10 @@ func likelyStory(seed uint64) []byte {
 			b[1] = byte(wire.ACK) // or the story is short
 		}
 		if b[4] = 0x7f; r.IntN(8) != 0 {
-			b[6], b[7] = 0, 0
+			b[6], b[7] = 0, byte(r.IntN(64))
+		}
+		if r.IntN(3) == 0 {
+			b[2], b[3] = 0, 0
 		}
 		story = append(story, b...)
 	}

@@ -11,6 +11,7 @@ type Scratch struct {
 	// newest is the segment sent last of those that the ACK delivers. It may have left the
 	// scoreboard, whose ring keeps it until more is sent.
 	newest *sent
+	long   bool         // no short way is taken: for the test that compares
 	rest   [][]byte     // of OutputPieces, while it runs
 	sum    wire.Partial // of the segment that Output wrote last
 }
