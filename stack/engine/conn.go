@@ -298,8 +298,9 @@ func (c *Conn) read(now mono.Time, m mail) {
 	c.Engine().touch(c)
 }
 
-// publish shows the application the present state.
+// publish shows the application the present state, and what came.
 func (c *Conn) publish() {
+	c.tcp.Settle()
 	state := c.tcp.State()
 	s := Status(c.shared.status.Load()) & statusOpen
 	s |= Status(state) | Status(c.tcp.Cause())<<8

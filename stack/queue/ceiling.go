@@ -94,10 +94,10 @@ func (q *Recv) Bound() int { return int(q.row.pool.Level().bound(q.limit.Load())
 // MayGrow says that the limit may be raised: memory is plenty.
 func (q *Recv) MayGrow() bool { return q.row.pool.Level() == Plenty }
 
-// Refuses says that n more bytes in order are more than memory allows, though the peer was
+// Refuses says that n more bytes in order, at end, are more than memory allows, though the peer was
 // offered room for them: they are to be dropped as if the path had lost them.
-func (q *Recv) Refuses(n int) bool {
-	return q.row.pool.Level() == Full && int(q.end.Load()-q.taken.Load())+n > FloorOctets
+func (q *Recv) Refuses(end uint64, n int) bool {
+	return q.row.pool.Level() == Full && int(end-q.taken.Load())+n > FloorOctets
 }
 
 // RefusesAhead says that memory allows no bytes out of order.

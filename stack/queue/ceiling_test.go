@@ -56,13 +56,12 @@ func TestPrune(t *testing.T) {
 	var q queue.Recv
 	q.Init(&pool, 1<<20)
 	data := pattern(100_000)
-	if q.Refuses(10) || q.RefusesAhead() {
+	if q.Refuses(0, 10) || q.RefusesAhead() {
 		t.Error("octets are refused though none are held")
 	}
 	q.WriteAt(data[:5000], 0)
-	q.Advance(5000)
-	q.Settle()
-	if q.Refuses(queue.FloorOctets-5000) || !q.Refuses(queue.FloorOctets-4999) || !q.RefusesAhead() {
+	q.Settle(5000)
+	if q.Refuses(5000, queue.FloorOctets-5000) || !q.Refuses(5000, queue.FloorOctets-4999) || !q.RefusesAhead() {
 		t.Error("the floor is not kept")
 	}
 	q.WriteAt(data[20_000:60_000], 20_000)
@@ -74,8 +73,7 @@ func TestPrune(t *testing.T) {
 		t.Errorf("%d octets in use after pruning, want %d", got, queue.ChunkSize)
 	}
 	q.WriteAt(data[5000:30_000], 5000)
-	q.Advance(30_000)
-	q.Settle()
+	q.Settle(30_000)
 	buf := make([]byte, 50_000)
 	if n := q.Read(buf); n != 30_000 || string(buf[:n]) != string(data[:n]) {
 		t.Errorf("read %d octets, or others", n)

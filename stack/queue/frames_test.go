@@ -132,8 +132,7 @@ func TestFrameIsLent(t *testing.T) {
 	q := n.keeping(&pool)
 	data := pattern(900)
 	n.receive(q, data, 0)
-	q.Advance(900)
-	q.Settle()
+	q.Settle(900)
 	first, second := q.Lend(500), q.Lend(1000)
 	if !bytes.Equal(first.Bytes(), data[:500]) || !bytes.Equal(second.Bytes(), data[500:]) {
 		t.Fatal("what is lent differs")
@@ -156,8 +155,7 @@ func TestFrameIsNotKept(t *testing.T) {
 	n := newNIC(t, &pool, 4, 2)
 	q := n.keeping(&pool)
 	n.receive(q, pattern(frameSize/4-1), 0)
-	q.Advance(frameSize/4 - 1)
-	q.Settle()
+	q.Settle(frameSize/4 - 1)
 	n.wantOut(0)
 	q.Read(make([]byte, 10))
 	n.receive(q, pattern(900), frameSize/4-1)
@@ -182,8 +180,7 @@ func TestLargePacketIsKept(t *testing.T) {
 	n.wantOut(3)
 	n.receivePacket(q, uint64(len(want)-len(rest)), cut(1400))
 	n.wantOut(3)
-	q.Advance(uint64(len(want)))
-	q.Settle()
+	q.Settle(uint64(len(want)))
 	got := make([]byte, len(want))
 	if m := q.Read(got[:4000]); m != 4000 {
 		t.Fatalf("read %d octets of 4000", m)
@@ -215,8 +212,7 @@ func TestLargePacketsForWhoSleeps(t *testing.T) {
 	if st := n.frames.Stats(); st.Short != packets-most {
 		t.Errorf("%+v: want %d frames short", st, packets-most)
 	}
-	q.Advance(uint64(len(want)))
-	q.Settle()
+	q.Settle(uint64(len(want)))
 	got := make([]byte, len(want)+1)
 	if got = got[:q.Read(got)]; !bytes.Equal(got, want) {
 		t.Errorf("read %d octets of %d, or others", len(got), len(want))
@@ -235,16 +231,14 @@ func TestFramesShort(t *testing.T) {
 	for i := range most {
 		n.receive(idle, want[i*each:][:each], uint64(i*each))
 	}
-	idle.Advance(most * each)
-	idle.Settle()
+	idle.Settle(most * each)
 	lease := idle.Lend(100)
 	lent := bytes.Clone(lease.Bytes())
 	at := uint64(0)
 	for range 1000 {
 		n.receive(busy, want[:each], at)
 		at += each
-		busy.Advance(at)
-		busy.Settle()
+		busy.Settle(at)
 		var both [2]queue.Lease // of a chunk there may be two
 		busy.LendAll(both[:], each)
 		if got := append(bytes.Clone(both[0].Bytes()), both[1].Bytes()...); !bytes.Equal(got, want[:each]) {
@@ -402,8 +396,7 @@ func (n *nic) burst(q *queue.Recv, data []byte, next int, rnd *rand.Rand) int {
 	}
 	for i := range cuts {
 		segment(i)
-		q.Advance(uint64(min(end, cuts[i]+900)))
-		q.Settle()
+		q.Settle(uint64(min(end, cuts[i]+900)))
 	}
 	return end
 }
@@ -420,8 +413,7 @@ func TestFramesLeave(t *testing.T) {
 		for i := range 16 {
 			n.receive(q, data[i*each:][:each], uint64(i*each))
 		}
-		q.Advance(uint64(len(data)))
-		q.Settle()
+		q.Settle(uint64(len(data)))
 		leases := make([]queue.Lease, 10)
 		q.LendAll(leases, 1<<20)
 		var all sync.WaitGroup
@@ -465,8 +457,7 @@ func TestFramesNoAllocation(t *testing.T) {
 			n.receive(q, data, at)
 			at += 900
 		}
-		q.Advance(at)
-		q.Settle()
+		q.Settle(at)
 		queue.ReleaseAll(leases[:q.LendAll(leases, 1<<20)])
 	}
 	turn()

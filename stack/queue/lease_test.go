@@ -12,8 +12,7 @@ import (
 // fill puts data at the start of q.
 func fill(q *queue.Recv, data []byte) {
 	q.WriteAt(data, 0)
-	q.Advance(uint64(len(data)))
-	q.Settle()
+	q.Settle(uint64(len(data)))
 }
 
 // Leases are released in any order; the room that the peer is told comes with the release.
@@ -60,8 +59,7 @@ func TestLeasesOfOctetsShareAChunk(t *testing.T) {
 	var leases []queue.Lease
 	for off := range data {
 		q.WriteAt(data[off:off+1], uint64(off))
-		q.Advance(uint64(off + 1))
-		q.Settle()
+		q.Settle(uint64(off + 1))
 		leases = append(leases, q.Lend(10))
 	}
 	if n := pool.InUse(); n != 2*queue.ChunkSize {
@@ -226,8 +224,7 @@ func TestLeasesUnderConcurrency(t *testing.T) {
 			n := send.ReadAt(buf[:max(0, min(room, len(buf)))], off)
 			recv.WriteAt(buf[:n], off)
 			off += uint64(n)
-			recv.Advance(off)
-			recv.Settle()
+			recv.Settle(off)
 			send.Release(off)
 		}
 	})

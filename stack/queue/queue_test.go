@@ -80,16 +80,12 @@ func TestRecvOutOfOrder(t *testing.T) {
 			for next < len(have) && have[next] {
 				next++
 			}
-			q.Advance(uint64(min(len(data), next*size)))
-			if r.IntN(3) == 0 {
-				q.Settle()
-			}
+			q.Settle(uint64(min(len(data), next*size)))
 			buf := make([]byte, r.IntN(5000))
 			got = append(got, buf[:q.Read(buf)]...)
 		}
 		rest := make([]byte, len(data))
 		got = append(got, rest[:q.Read(rest)]...)
-		q.Settle()
 		if !bytes.Equal(got, data) {
 			t.Fatalf("seed %d: the stream differs", seed)
 		}
@@ -103,7 +99,7 @@ func TestRecvUpdateDue(t *testing.T) {
 	q.Init(&pool, 10_000)
 	q.Offer(10_000)
 	q.WriteAt(pattern(8000), 0)
-	q.Advance(8000)
+	q.Settle(8000)
 	if q.UpdateDue() {
 		t.Error("an update is due before anything was read")
 	}
@@ -143,9 +139,8 @@ func TestQueuesUnderConcurrency(t *testing.T) {
 			n := send.ReadAt(buf[:max(0, min(room, len(buf)))], off)
 			recv.WriteAt(buf[:n], off)
 			off += uint64(n)
-			recv.Advance(off)
-			if off%5 == 0 {
-				recv.Settle() // a batch has ended
+			if n == 0 || off%5 == 0 || off == uint64(len(data)) {
+				recv.Settle(off) // a batch has ended
 			}
 			send.Release(off)
 		}
@@ -159,7 +154,6 @@ func TestQueuesUnderConcurrency(t *testing.T) {
 	if !bytes.Equal(got, data) {
 		t.Error("the stream differs")
 	}
-	recv.Settle()
 	wantEmpty(t, &pool)
 }
 
@@ -171,31 +165,29 @@ func TestRecvHoldsAChunkForABatch(t *testing.T) {
 	q.Init(&pool, 1<<20)
 	other.Init(&pool, 1<<20)
 	got := make([]byte, 100)
+	wantRead := func(q *queue.Recv, want string) {
+		t.Helper()
+		if n := q.Read(got); string(got[:n]) != want {
+			t.Errorf("read %q, want %q", got[:n], want)
+		}
+	}
 	q.WriteAt([]byte("one"), 0)
-	q.Advance(3)
-	if n := q.Read(got); string(got[:n]) != "one" {
-		t.Fatalf("read %q, want one", got[:n])
-	}
+	q.Settle(3)
+	room := q.Room(3)
+	wantRead(&q, "one")
 	other.WriteAt([]byte("stranger"), 0) // takes the chunk if it was given back
-	q.WriteAt([]byte("two"), 3)
-	q.Advance(6)
-	other.Advance(8)
-	if n := other.Read(got); string(got[:n]) != "stranger" {
-		t.Errorf("another queue read %q, want stranger", got[:n])
-	}
-	other.Settle()
-	if n := q.Read(got); string(got[:n]) != "two" {
-		t.Errorf("read %q, want two", got[:n])
-	}
-	if pool.InUse() != queue.ChunkSize {
-		t.Errorf("%d octets in use within a batch, want a chunk", pool.InUse())
-	}
-	q.Settle()
+	copy(room, "two")
+	q.Written(6)
+	wantRead(&q, "")
+	q.Settle(6)
+	other.Settle(8)
+	wantRead(&q, "two")
+	wantRead(&other, "stranger")
 	wantEmpty(t, &pool)
 	if copy(q.Room(6), "lost") != 4 {
 		t.Error("no room for four octets")
 	}
-	q.Settle()
+	q.Settle(6)
 	wantEmpty(t, &pool) // what was put into Room alone was never there
 
 	// Memory runs short: what lies ahead goes, and is not written to any more.
@@ -203,11 +195,8 @@ func TestRecvHoldsAChunkForABatch(t *testing.T) {
 	q.Prune()
 	wantEmpty(t, &pool)
 	q.WriteAt([]byte("three"), 6)
-	q.Advance(11)
-	q.Settle()
-	if n := q.Read(got); string(got[:n]) != "three" {
-		t.Errorf("read %q, want three", got[:n])
-	}
+	q.Settle(11)
+	wantRead(&q, "three")
 	wantEmpty(t, &pool)
 }
 
@@ -228,8 +217,7 @@ func TestShutUnderConcurrency(t *testing.T) {
 		wg.Go(func() {
 			for i := range uint64(20) {
 				recv.WriteAt(pattern(3000), 3000*i)
-				recv.Advance(3000 * (i + 1))
-				recv.Settle()
+				recv.Settle(3000 * (i + 1))
 			}
 		})
 		send.Shut()
@@ -253,8 +241,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		recv.WriteAt(buf, off)
 		off += uint64(len(buf))
 		send.Release(off)
-		recv.Advance(off)
-		recv.Settle()
+		recv.Settle(off)
 		recv.Read(buf)
 	}
 	if n := testing.AllocsPerRun(5000, step); n != 0 {
@@ -277,8 +264,7 @@ func BenchmarkSegmentThroughBothQueues(b *testing.B) {
 		recv.WriteAt(buf, off)
 		off += uint64(len(buf))
 		send.Release(off)
-		recv.Advance(off)
-		recv.Settle()
+		recv.Settle(off)
 		recv.Read(buf)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 // Recv is the bytes that came from the peer and the application has not read. The worker
 // puts them at their final place by WriteAt, in any order, and publishes the part without
-// holes by Advance; the application takes them by Read, or has them lent by Lend. Bytes that lie
+// holes by Settle; the application takes them by Read, or has them lent by Lend. Bytes that lie
 // in a frame which can be kept stay there: see Frames.
 type Recv struct {
 	mu   sync.Mutex
@@ -99,10 +99,10 @@ func (q *Recv) WriteAt(p []byte, off uint64) {
 // Settle.
 func (q *Recv) Written(end uint64) { q.high = max(q.high, end) }
 
-// Copies says whether WriteAt would copy n bytes in order, and not keep the frame that they lie in
-// or have reason not to be called. For the worker only.
-func (q *Recv) Copies(n int) bool {
-	return !q.keeps(n) && !q.Refuses(n)
+// Copies says whether WriteAt would copy n bytes in order, at end, and not keep the frame that they
+// lie in or have reason not to be called. For the worker only.
+func (q *Recv) Copies(end uint64, n int) bool {
+	return !q.keeps(n) && !q.Refuses(end, n)
 }
 
 // Room returns where the bytes from offset off on go, not before End, up to the end of their
@@ -131,14 +131,19 @@ func (q *Recv) hold(off uint64) bool {
 	return true
 }
 
-// Settle says that the worker has written what it has for now. For the worker only.
-func (q *Recv) Settle() {
+// Settle says that the worker has written what it has for now, and publishes the bytes before end,
+// which are without holes, to the reader. For the worker only.
+func (q *Recv) Settle(end uint64) {
+	if q.end.Load() != end {
+		q.end.Store(end)
+	}
 	if q.into != nil {
-		q.settle()
+		q.release()
 	}
 }
 
-func (q *Recv) settle() {
+// release ends the hold.
+func (q *Recv) release() {
 	q.into = nil
 	q.mu.Lock()
 	q.held = false
@@ -164,9 +169,6 @@ func (q *Recv) place(off uint64) *chunk {
 	}
 	return q.row.at(off)
 }
-
-// Advance publishes the bytes before end to the reader. For the worker only.
-func (q *Recv) Advance(end uint64) { q.end.Store(end) }
 
 // piecesMax is how many pieces Read copies without taking the mutex again.
 const piecesMax = 8

@@ -47,6 +47,7 @@ func bulkOf(t testing.TB, cfg tcp.Config, r congestion.Recorder) (step func() (s
 		p.now = p.now.Add(50 * time.Microsecond)
 		p.a.send.Write(data)
 		n := pass(p.a, p.b)
+		p.b.Settle()
 		for p.b.recv.Read(sink) > 0 {
 			p.b.Consumed(p.now)
 		}

@@ -43,6 +43,10 @@ func (c *Conn) Input(now mono.Time, seg *wire.Segment) {
 	c.inputText(now, seg)
 }
 
+// Settle has the application see what Input has taken, once for a batch of segments. Output does it
+// too.
+func (c *Conn) Settle() { c.p.Recv.Settle(c.rcv.off) }
+
 // heard takes note of a sign of life.
 func (c *Conn) heard(now mono.Time) {
 	c.rcv.heardAt = now

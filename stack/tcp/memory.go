@@ -10,5 +10,6 @@ func (c *Conn) pruneAhead() {
 	}
 	c.p.Stats.OfoPruned++
 	c.rcv.holes = reassembly{}
+	c.Settle()
 	c.p.Recv.Prune()
 }

@@ -23,6 +23,7 @@ func (c *Conn) CloseWrite(now mono.Time) {
 // with ACKs and dropped, as shutdown(SHUT_RD) does on Linux.
 func (c *Conn) CloseRead(now mono.Time) {
 	c.life.readShut = true
+	c.Settle()
 	c.p.Recv.Shut()
 }
 
@@ -33,6 +34,7 @@ func (c *Conn) CloseRead(now mono.Time) {
 // new data is received after CLOSE is called, its TCP SHOULD send a RST to show that data
 // was lost." https://www.rfc-editor.org/rfc/rfc1122.html#page-88
 func (c *Conn) Close(now mono.Time) {
+	c.Settle()
 	unread := !c.life.readShut && c.p.Recv.Len() > 0
 	c.life.closed = true
 	c.CloseRead(now)
@@ -75,7 +77,11 @@ func (c *Conn) abort(cause Cause) {
 // Consumed says that the application has read: the peer hears of it if its window may grow
 // enough to matter.
 func (c *Conn) Consumed(now mono.Time) {
-	if c.state.receives() && c.updateDue() {
+	if !c.state.receives() {
+		return
+	}
+	c.Settle()
+	if c.updateDue() {
 		c.owe.update = true
 	}
 }

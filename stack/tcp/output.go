@@ -10,7 +10,7 @@ import (
 // returns its length; 0 when nothing is due. It is the only emitter, and is called until it
 // returns 0. b has room for a header of 60 octets and as much payload as the path carries.
 func (c *Conn) Output(now mono.Time, b []byte) int {
-	c.p.Recv.Settle()
+	c.Settle()
 	c.ecn.out = wire.ECNNotECT
 	switch {
 	case c.owe.rst:

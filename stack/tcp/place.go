@@ -42,5 +42,5 @@ func (c *Conn) expects(seg *wire.Segment) bool {
 	dataOnly := seg.Flags&control == wire.ACK
 	noHoles := c.rcv.holes.count() == 0 && !c.rcv.finAhead
 	reads := c.state.receives() && !c.life.readShut && !c.life.closed
-	return inOrder && dataOnly && noHoles && reads && c.p.Recv.Copies(n)
+	return inOrder && dataOnly && noHoles && reads && c.p.Recv.Copies(c.rcv.off, n)
 }

@@ -101,7 +101,7 @@ func wantAlike(t *testing.T, story []byte, a, b *script) {
 		s.out()
 		s.recv.Read(make([]byte, 1<<17))
 		s.recv.Prune()
-		s.recv.Settle()
+		s.Settle()
 		s.send.Shut()
 		if n := s.pool.InUse(); n != 0 {
 			t.Fatalf("%d octets of buffers are in use at the end", n)

@@ -88,6 +88,7 @@ func (s *script) in(flags wire.Flags, at, n, ack int, opt ...wire.Options) {
 		seg.Opt = o
 	}
 	s.Input(s.now, &seg)
+	s.Settle() // it is a batch
 }
 
 func sack(ranges ...int) wire.Options {

@@ -61,7 +61,7 @@ func (c *Conn) takeData(now mono.Time, seg *wire.Segment) {
 		c.takeAhead(now, seg)
 		return
 	}
-	if c.p.Recv.Refuses(n) {
+	if c.p.Recv.Refuses(c.rcv.off, n) {
 		// As if it had been lost on the way: the peer was offered more than there is now.
 		c.p.Stats.TCPRcvQDrop++
 		c.oweDuplicate(now)
@@ -74,7 +74,6 @@ func (c *Conn) takeData(now mono.Time, seg *wire.Segment) {
 	c.rcv.off += uint64(next.Sub(c.rcv.NXT))
 	c.count.received += uint64(next.Sub(c.rcv.NXT))
 	c.rcv.NXT = next
-	c.p.Recv.Advance(c.rcv.off)
 	c.events |= Readable
 	c.ackData(now, n, filled, seg.Flags.Has(wire.PSH) && n < c.fullSized())
 }
