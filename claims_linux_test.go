@@ -19,7 +19,7 @@ func TestPortsThatFit(t *testing.T) {
 			return err
 		}
 		defer prog.Close()
-		claimPorts(t, newNICClaimer(prog), l)
+		claimPorts(t, newNICClaimer(prog, l.A.Interface), l)
 		return nil
 	})
 	if err != nil {

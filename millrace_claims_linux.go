@@ -21,6 +21,7 @@ import (
 // peers do not need ten thousand sockets in the kernel.
 type nicClaimer struct {
 	prog *loader.Program
+	nic  string // its name
 
 	mu    sync.Mutex
 	ports map[netip.AddrPort]*flowPort
@@ -48,9 +49,10 @@ const (
 	poolIdle = 64
 )
 
-func newNICClaimer(prog *loader.Program) *nicClaimer {
+func newNICClaimer(prog *loader.Program, nic string) *nicClaimer {
 	return &nicClaimer{
 		prog:  prog,
+		nic:   nic,
 		ports: make(map[netip.AddrPort]*flowPort),
 		pools: make(map[netip.Addr][]*flowPort),
 	}
@@ -67,9 +69,18 @@ func networkOf(a netip.Addr) string {
 	return "tcp"
 }
 
+// ask reserves a port in the kernel, which wants to know on which interface an address of one
+// link is.
+func (c *nicClaimer) ask(network string, local netip.AddrPort) (*hostnet.Reservation, error) {
+	if a := local.Addr(); a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
+		local = netip.AddrPortFrom(a.WithZone(c.nic), local.Port())
+	}
+	return hostnet.ReservePort(network, local)
+}
+
 // Listen reserves and claims a listening address.
 func (c *nicClaimer) Listen(local netip.AddrPort) (netip.AddrPort, func(), error) {
-	r, err := hostnet.ReservePort(networkOf(local.Addr()), local)
+	r, err := c.ask(networkOf(local.Addr()), local)
 	if err != nil {
 		return local, nil, err
 	}
@@ -160,7 +171,7 @@ func (p *flowPort) free(remote netip.AddrPort) bool {
 
 // reserve reserves a port; 0 is one that the kernel chooses, and goes to the pool.
 func (c *nicClaimer) reserve(local netip.AddrPort) (*flowPort, error) {
-	r, err := hostnet.ReservePort("tcp", local)
+	r, err := c.ask("tcp", local)
 	if err != nil {
 		return nil, err
 	}

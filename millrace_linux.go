@@ -96,7 +96,7 @@ func (n *NIC) open(nic string, cfg Config) (err error) {
 	if n.spread, err = loader.FollowSpread(n.probe.Index, n.log, n.warnUnserved); err != nil {
 		return err
 	}
-	n.claims = newNICClaimer(n.prog)
+	n.claims = newNICClaimer(n.prog, n.probe.Name)
 	n.describe(nic, cfg.Mode)
 	n.tune(cfg)
 	sc := cfg.Stack

@@ -169,7 +169,7 @@ func (d Dialer) local(remote netip.AddrPort) (netip.AddrPort, error) {
 		}
 		local = a.AddrPort()
 	}
-	addr := local.Addr().Unmap()
+	addr := local.Addr().Unmap().WithZone("")
 	if wildcard(addr) {
 		hop, status := d.Stack.cfg.Router.Route(netip.Addr{}, remote.Addr())
 		if status == engine.RouteImpossible || !hop.Src.IsValid() {
@@ -259,7 +259,7 @@ func localAddress(ctx context.Context, network, address string) (netip.AddrPort,
 		if addr, err = netip.ParseAddr(host); err != nil {
 			return netip.AddrPort{}, &net.AddrError{Err: "is not an IP address", Addr: host}
 		}
-		addr = addr.Unmap()
+		addr = addr.Unmap().WithZone("") // the link is ours
 	}
 	switch {
 	case wildcard(addr) && v4 && v6 && (!addr.IsValid() || addr.Is6()):
@@ -301,7 +301,7 @@ func remoteAddresses(ctx context.Context, r *net.Resolver, network, address stri
 	}
 	var all []netip.AddrPort
 	for _, a := range addrs {
-		a = a.Unmap()
+		a = a.Unmap().WithZone("")
 		if a.Is4() && v4 || a.Is6() && v6 {
 			all = append(all, netip.AddrPortFrom(a, port))
 		}
