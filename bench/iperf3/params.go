@@ -64,7 +64,7 @@ func (p *params) check() error {
 	case p.Time < 0 || p.Time > int(TimeMax/time.Second):
 		return &refusal{codeDuration, fmt.Sprintf("time = %d s", p.Time)}
 	case p.Parallel < 1 || p.Parallel > StreamsMax:
-		return &refusal{codeStreams, fmt.Sprintf("%d streams", p.Parallel)}
+		return &refusal{codeStreams, fmt.Sprintf("%d streams, of at most %d", p.Parallel, StreamsMax)}
 	case p.Len < 1 || p.Len > BlockSizeMax:
 		return &refusal{codeBlockSize, fmt.Sprintf("blocks of %d octets", p.Len)}
 	case p.Num < 0 || p.Blocks < 0 || p.Reverse && p.Bidirectional:

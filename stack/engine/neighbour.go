@@ -140,11 +140,16 @@ func (e *Engine) route(now mono.Time, c *Conn) bool {
 // noRoute takes note that c has no way to its peer.
 func (e *Engine) noRoute(now mono.Time, c *Conn, status RouteStatus) {
 	e.stats.RoutesHeld++
-	if status == RouteImpossible {
-		// An attempt to connect ends; a connection waits for routes to come back.
+	// An attempt to connect ends; a connection waits for routes to come back.
+	if status == RouteImpossible || !c.way.known && c.tcp.Age(now) >= resolveMax {
 		c.tcp.Unreachable(now, false)
 	}
 }
+
+// resolveMax is how long an attempt to connect waits for a neighbour that was never known: its
+// SYN is not sent, and so no time-out runs. Linux asks three times, a second apart (arp(7),
+// mcast_solicit).
+const resolveMax = 3 * time.Second
 
 // setWay makes the header that leads to hop.
 func (e *Engine) setWay(now mono.Time, c *Conn, hop *Hop) {

@@ -217,6 +217,29 @@ func TestNeighbour(t *testing.T) {
 	}
 }
 
+// TestNeighbourIsNotThere: who connects to an address that nobody on the link has is told so, as
+// Linux tells it after three questions.
+func TestNeighbourIsNotThere(t *testing.T) {
+	p := newPeer(t, Config{})
+	p.h.router.status = RouteUnresolved
+	c, err := p.h.e.Connect(p.now, ConnectConfig{Remote: netip.AddrPortFrom(p.addr, 1000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.sleep(2900 * time.Millisecond)
+	if c.Status().Gone() {
+		t.Error("gave up before three seconds")
+	}
+	p.sleep(time.Second)
+	if got := c.Status(); !got.Gone() || got.Cause() != tcp.Unreachable {
+		t.Errorf("after four seconds state %v, cause %v, want the end and %v", got.State(), got.Cause(), tcp.Unreachable)
+	}
+	p.wantNothing()
+	if s := p.h.e.Stats(); s.Conns != 0 {
+		t.Errorf("%d connections are left", s.Conns)
+	}
+}
+
 // TestNoFrames: with no transmit frame free the engine does not spin, and goes on when there
 // is one.
 func TestNoFrames(t *testing.T) {

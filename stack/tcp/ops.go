@@ -139,6 +139,9 @@ func (c *Conn) SetUserTimeout(now mono.Time, d time.Duration) {
 	c.armUserTimeout(now)
 }
 
+// Age is how long ago the connection began.
+func (c *Conn) Age(now mono.Time) time.Duration { return now.Sub(c.life.openedAt) }
+
 // Unreachable takes note of an ICMP error about this connection. It ends an attempt to
 // connect; later "the connection MUST NOT be aborted" (RFC 9293, section 3.9.2.2), for
 // anyone can forge it and routes recover.
