@@ -150,6 +150,15 @@ func (l *LinkSpec) setAQM(value string) (err error) {
 	return err
 }
 
+// parseBack reads RATE, and if you like :QUEUE.
+func parseBack(s string) (b BackSpec, err error) {
+	rate, queue, ok := strings.Cut(s, ":")
+	if b.Rate, err = ParseRate(rate); err == nil && ok {
+		b.Queue, err = parseQueue(queue)
+	}
+	return b, err
+}
+
 // parseBurst reads the chances of Gilbert's and Elliott's model.
 func parseBurst(s string) (b Burst, err error) {
 	part := strings.Split(s, ":")

@@ -180,7 +180,13 @@ func (l *LinkSpec) paths() (there, back PathConfig) {
 			there.RED.Min, there.RED.Max = l.octets(r.Min), l.octets(r.Max)
 		}
 	}
+	there.Aggregate = l.Aggregate
 	back = PathConfig{Delay: l.RTT - l.RTT/2, ACKLoss: l.ACKLoss, Aggregate: l.ACKAggregate}
+	if l.Back.Rate > 0 {
+		way := LinkSpec{Rate: l.Back.Rate, RTT: l.RTT, Queue: l.Back.Queue}
+		there, _ := way.paths()
+		back.Rate, back.QueueOctets, back.QueuePackets = there.Rate, there.QueueOctets, there.QueuePackets
+	}
 	switch {
 	case l.Jitter == 0:
 		back.Jitter = transmission(MTU, max(1, int64(l.rate())))

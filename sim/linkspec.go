@@ -25,6 +25,8 @@ type LinkSpec struct {
 	ACKLoss     float64
 	// ACKAggregate has ACKs arrive at multiples of it only.
 	ACKAggregate    time.Duration
+	Aggregate       time.Duration // likewise data
+	Back            BackSpec
 	Policer, Shaper Bucket
 	RED             *REDSpec // at most one of RED, PIE and CoDel
 	PIE             *PIE
@@ -44,6 +46,13 @@ type QueueSpec struct {
 	Time    time.Duration // at the link's rate
 	Octets  int
 	Packets int
+}
+
+// BackSpec is the way back: what it carries, where that is not without limit, and its queue,
+// one BDP of it if zero.
+type BackSpec struct {
+	Rate  int64
+	Queue QueueSpec
 }
 
 // REDSpec is RED with its thresholds in the units of queues. Without them they are a sixth
@@ -69,7 +78,7 @@ const LinkDefault = "rate=20mbit,rtt=50ms,queue=1bdp"
 //	rate=20mbit,rtt=50ms,queue=1bdp,loss=0.01,reorder=0.01,dup=0.01,corrupt=0.001,jitter=1ms
 //	ecn=ce-threshold:1ms  ecn=step:30pkt  ecn=aqm
 //	aqm=codel:5ms:100ms   aqm=fq_codel:5ms:100ms  aqm=pie:15ms  aqm=red:20kb:60kb:0.1
-//	burst=ENTER:LEAVE:ILL:WELL  ackloss=0.1  ackagg=10ms
+//	burst=ENTER:LEAVE:ILL:WELL  agg=4ms  ackloss=0.1  ackagg=10ms  back=1mbit:50pkt
 //	police=10mbit:30kb  bucket=10mbit:30kb
 //	change=10s:rate:5mbit  change=20s:rtt:80ms  down=10s:2s  trace=FILE
 func ParseLink(text string) (LinkSpec, error) {
@@ -133,6 +142,10 @@ func (l *LinkSpec) Set(key, value string) (err error) {
 		l.ACKLoss, err = parseShare(value)
 	case "ackagg":
 		l.ACKAggregate, err = parseDelay(value)
+	case "agg":
+		l.Aggregate, err = parseDelay(value)
+	case "back":
+		l.Back, err = parseBack(value)
 	case "police":
 		l.Policer, err = parseBucket(value)
 	case "bucket":
@@ -149,7 +162,7 @@ func (l *LinkSpec) Set(key, value string) (err error) {
 		l.Trace, err = ReadTrace(value)
 	default:
 		return fmt.Errorf("unknown key; want rate, rtt, queue, loss, reorder, dup, corrupt, jitter, ecn, aqm, " +
-			"burst, ackloss, ackagg, police, bucket, change, down or trace")
+			"burst, agg, ackloss, ackagg, back, police, bucket, change, down or trace")
 	}
 	return err
 }

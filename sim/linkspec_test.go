@@ -105,6 +105,40 @@ func TestParseAQM(t *testing.T) {
 	}
 }
 
+// Over a way back of 100 kbit/s an ACK of 52 octets takes 4.2 ms: no more than 240 of them pass a second, of
+// the 830 that 20 Mbit/s bring about, and so the window grows by what each of them acknowledges.
+func TestWayBack(t *testing.T) {
+	l := mustLink(t, "rate=20mbit,rtt=50ms,queue=1bdp,back=100kbit:20pkt")
+	if _, back := l.paths(); back.Rate != 100e3 || back.QueuePackets != 20 {
+		t.Errorf("the way back is %+v", back)
+	}
+	slow := mustRun(t, Spec{Link: l, Time: 30 * time.Second, Seed: 1})
+	if slow.Link.BackDrops == 0 {
+		t.Error("no ACK was dropped")
+	}
+	within(t, "utilization", slow.Link.Utilization, 0.7, 1.001)
+	// Twenty ACKs wait for 83 ms.
+	within(t, "p95 of the round trip in ms", slow.Flows[0].RTTMillis.P95, 125, 260)
+	l.Back = BackSpec{}
+	if r := mustRun(t, Spec{Link: l, Time: 30 * time.Second, Seed: 1}); r.Link.BackDrops != 0 || r.Flows[0].RTTMillis.P95 > 120 {
+		t.Errorf("without a limit: %+v", r)
+	}
+	l = mustLink(t, "rate=20mbit,rtt=50ms,back=1mbit")
+	if _, back := l.paths(); back.QueueOctets != 6250 {
+		t.Errorf("a queue of %d octets, want one BDP, 6250", back.QueueOctets)
+	}
+	if _, err := ParseLink("rate=1mbit,rtt=1ms,back=1mbit:1"); err == nil {
+		t.Error("a queue without a unit is taken")
+	}
+}
+
+// Data that comes in bunches has ACKs come in bunches, and is carried all the same.
+func TestAggregatedData(t *testing.T) {
+	r := mustRun(t, Spec{Link: mustLink(t, "rate=20mbit,rtt=20ms,queue=2bdp,agg=8ms"), Time: 20 * time.Second, Seed: 1})
+	within(t, "utilization", r.Link.Utilization, 0.95, 1.001)
+	within(t, "least round trip in ms", r.Flows[0].RTTMillis.Min, 20, 30)
+}
+
 // Queues are given in four units, and mean the same.
 func TestQueueUnits(t *testing.T) {
 	for _, queue := range []string{"1bdp", "50ms", "125kb"} {

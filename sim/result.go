@@ -55,7 +55,8 @@ type LinkResult struct {
 	QueueDrops  uint64  `json:"queue_drops"`
 	Policed     uint64  `json:"policed"`
 	Marks       uint64  `json:"marks"`
-	Loss        float64 `json:"loss"` // share of the packets sent that were dropped
+	BackDrops   uint64  `json:"back_drops,omitempty"` // on the way back, by its queue
+	Loss        float64 `json:"loss"`                 // share of the packets sent that were dropped
 	QueueMillis struct {
 		P50 float64 `json:"p50"`
 		P95 float64 `json:"p95"`
@@ -91,6 +92,7 @@ func (m *measurement) result() *Result {
 	r.Link.Drops = st.QueueDrops + st.Lost + st.Outage + st.Policed
 	r.Link.Packets = st.Sent
 	r.Link.QueueDrops, r.Link.Policed, r.Link.Marks = st.QueueDrops, st.Policed, st.Marked
+	r.Link.BackDrops = m.paths[m.b.out].stats.QueueDrops
 	if st.Sent > 0 {
 		r.Link.Loss = round(min(1, float64(r.Link.Drops)/float64(st.Sent)))
 	}

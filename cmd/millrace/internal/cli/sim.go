@@ -46,7 +46,8 @@ A link is key=value, separated by commas. rate (or trace) and rtt are required:
   ecn=ce-threshold:1ms   mark ECN-capable packets that waited for longer; or ecn=step:20pkt:
                  those that find more in the queue; or ecn=aqm: the manager marks
   police=10mbit:30kb     drop what exceeds a rate and a burst; bucket=: let it wait
-  ackloss=0.01   of each ACK without data; ackagg=10ms: ACKs come in bunches
+  ackloss=0.01   of each ACK without data; ackagg=10ms: ACKs come in bunches; agg=4ms: data
+  back=1mbit     the rate of the way back, which has no limit else; back=1mbit:50pkt: its queue
   change=10s:rate:5mbit  or change=10s:rtt:80ms, several times
   down=10s:2s    nothing passes from 10 s on, for 2 s; several times
   trace=FILE     in place of rate: milliseconds at which a packet may leave, one a line
@@ -208,6 +209,9 @@ func (a *app) printSim(title string, took time.Duration, r *sim.Result) error {
 	more := ""
 	if r.Link.Marks > 0 {
 		more += fmt.Sprintf(", %d marks", r.Link.Marks)
+	}
+	if r.Link.BackDrops > 0 {
+		more += fmt.Sprintf(", %d ACKs dropped", r.Link.BackDrops)
 	}
 	if r.ConvergenceS != nil {
 		more += fmt.Sprintf("; fair after %.1f s", *r.ConvergenceS)
