@@ -8,7 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,7 +29,7 @@ func sendBy(t *testing.T, h *lab.Host, queue, queues int) {
 		for q := range queues {
 			processors := "0"
 			if q == queue {
-				processors = fmt.Sprintf("%x", uint32(1)<<min(31, runtime.NumCPU())-1)
+				processors = everyProcessor(t)
 			}
 			file := fmt.Sprintf("/sys/class/net/%s/queues/tx-%d/xps_cpus", h.Interface, q)
 			if err := os.WriteFile(file, []byte(processors), 0o644); err != nil {
@@ -43,6 +44,20 @@ func sendBy(t *testing.T, h *lab.Host, queue, queues int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// everyProcessor is the mask of all processors, whichever this process may use, in words of 32.
+func everyProcessor(t *testing.T) string {
+	t.Helper()
+	all, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("there are no processors: %v", err)
+	}
+	words := slices.Repeat([]string{"ffffffff"}, len(all)/32)
+	if rest := len(all) % 32; rest > 0 {
+		words = append([]string{fmt.Sprintf("%x", 1<<rest-1)}, words...)
+	}
+	return strings.Join(words, ",")
 }
 
 // wantDropped waits until more segments than before have come by a queue that nobody serves.
