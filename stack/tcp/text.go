@@ -219,8 +219,9 @@ func (c *Conn) oweDuplicate(now mono.Time) {
 	}
 }
 
-// dupsMax bounds the duplicate ACKs owed at once: one for each frame of a batch.
-const dupsMax = 64
+// dupsMax bounds the duplicate ACKs owed at once: one for each frame of a step, which takes four
+// batches of 64.
+const dupsMax = 256
 
 // ackPoints are values of RCV.NXT that are to be acknowledged one by one.
 type ackPoints struct {
