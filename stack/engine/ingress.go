@@ -58,11 +58,11 @@ func (e *Engine) receive(now mono.Time) bool {
 func (e *Engine) receiveBatch(now mono.Time) int {
 	e.keeping.freeHome()
 	n := e.port.Recv(e.rx[:])
+	e.lately.conn = nil
 	if n == 0 {
 		return 0
 	}
 	e.keeping.begin()
-	e.lately.conn = nil
 	back := 0
 	for i := 0; i < n; i++ {
 		first := i
