@@ -12,7 +12,7 @@ import (
 // by listen. What is not atomic, and writing what is, belongs to who holds the worker's mu.
 type hush struct {
 	on      atomic.Bool   // the port is muted
-	turns   atomic.Uint32 // how often a reader has left it so
+	turns   atomic.Uint32 // how often a reader has left it so, or need not lead
 	leads   bool          // a reader leads
 	listens bool          // listen is to be called
 	timer   *time.Timer
@@ -92,7 +92,11 @@ func (w *worker) listen() {
 		h.timer.Reset(d)
 		return
 	}
-	w.mu.Lock()
+	// To wait for who steps would have that one wake us.
+	if !w.mu.TryLock() {
+		h.timer.Reset(watchFirst)
+		return
+	}
 	defer w.mu.Unlock()
 	if h.leads && !w.closed {
 		h.timer.Reset(watchFirst)

@@ -153,8 +153,10 @@ func (w *worker) help() bool {
 		return false
 	}
 	w.e.Step(clock())
-	// Where a reader leads, the answer to what is sent is its own, and may be here at once.
-	if w.leader.hush.on.Load() && w.shared.Pending() {
+	// Where a reader leads, the answer to what is sent is its own, and may be here at once: always
+	// where the kick wakes a peer that runs before us, on the same processor.
+	if h := &w.leader.hush; h.on.Load() && w.shared.Pending() {
+		h.turns.Add(1)
 		w.e.Step(clock())
 	}
 	w.settle()
