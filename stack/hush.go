@@ -8,8 +8,8 @@ import (
 // hush is whether frames wake the worker. To change that takes a system call, four of them a
 // turn where each reader that leads, and each writer, changed it and changed it back: half of
 // the time of a turn over a veth. So the port stays muted between the turns of a connection, and
-// is unmuted by who waits without leading, by a worker that falls asleep, or, where nobody comes,
-// by listen. What is not atomic, and writing what is, belongs to who holds the worker's mu.
+// is unmuted by who waits without leading, or, where nobody comes, by listen, also if the worker
+// was awake for something in between. What is not atomic, and writing what is, belongs to who holds the worker's mu.
 type hush struct {
 	on      atomic.Bool   // the port is muted
 	turns   atomic.Uint32 // how often a reader has left it so, or need not lead

@@ -18,11 +18,12 @@ import (
 // again. That pays for a connection whose two ends take turns, with nobody beside it; as soon
 // as it was in vain it is not tried for a while.
 type leader struct {
-	mu   sync.Mutex   // held by who leads; for ever when the worker has ended
-	skip atomic.Int32 // how many more times none tries
-	dear int32        // how many it was last; of who holds the worker's mu
-	hush hush
-	gate *gate // of who leads; guarded by the worker's mu
+	mu     sync.Mutex   // held by who leads; for ever when the worker has ended
+	wanted atomic.Bool  // a reader would have led if the worker had slept
+	skip   atomic.Int32 // how many more times none tries
+	dear   int32        // how many it was last; of who holds the worker's mu
+	hush   hush
+	gate   *gate // of who leads; guarded by the worker's mu
 }
 
 // vain has the next reads do without: leading did not pay. The caller holds the worker's mu.
@@ -59,10 +60,12 @@ func (w *worker) lead(c *Conn) {
 	}
 	defer l.mu.Unlock()
 	if !w.mu.TryLock() {
+		l.wanted.Store(true)
 		return
 	}
 	defer w.mu.Unlock()
 	if w.closed || w.until == 0 {
+		l.wanted.Store(true)
 		return // the worker has ended, or is about to run
 	}
 	w.mute()

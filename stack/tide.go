@@ -48,6 +48,10 @@ func (t *tide) came(frames int) {
 	}
 }
 
+// ebb takes note that a reader wants to receive for itself: what looks like bulk may be long
+// messages by turns.
+func (t *tide) ebb() { t.level = 0 }
+
 // missed takes note that it looked in vain. It is called before each sleep.
 func (t *tide) missed() {
 	if t.high() && !t.vain {

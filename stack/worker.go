@@ -106,6 +106,9 @@ func (w *worker) run() {
 			w.yield()
 			continue
 		}
+		if w.leader.wanted.Swap(false) {
+			w.tide.ebb()
+		}
 		if d := w.spinning(); now.Sub(worked) < d {
 			found := w.look(worked.Add(d))
 			w.guess.judge(found)
@@ -262,9 +265,6 @@ func (w *worker) sleep(now mono.Time) error {
 	}
 	if w.until != mono.Never {
 		d = max(0, w.until.Sub(now))
-	}
-	if !w.leader.hush.leads {
-		w.unmute()
 	}
 	w.mu.Unlock()
 	err := w.e.Wait(d)
