@@ -63,3 +63,17 @@ func TestNoTideOnOneProcessor(t *testing.T) {
 	}
 	wantHigh(t, &tide, false, "on one processor")
 }
+
+// A reader that wants to receive for itself ends it at once: what came was a message.
+func TestTideEbbs(t *testing.T) {
+	var tide tide
+	for range tideMax {
+		tide.came(tideFrames)
+	}
+	tide.ebb()
+	wantHigh(t, &tide, false, "when a reader wants to lead")
+	for range tideLow {
+		tide.came(tideFrames)
+	}
+	wantHigh(t, &tide, true, "when bulk comes after it")
+}
