@@ -140,16 +140,16 @@ func (c *Conn) takeSACK(now mono.Time, seg *wire.Segment) int {
 }
 
 func (c *Conn) markSacked(now mono.Time, r seq.Range, seg *wire.Segment) int {
-	for i := c.board.find(r.Start); i < c.board.len(); i++ {
-		s := c.board.at(i)
-		if r.End.Less(s.end) {
-			break
-		}
-		if s.mark&markSacked == 0 && r.Start.LessEq(s.start) {
-			c.noteDelivered(now, s, seg)
-		}
+	n := 0
+	first := c.board.begins(r.Start)
+	i, ok := c.board.unsacked(first, r.End)
+	for ok {
+		c.noteDelivered(now, c.board.at(i), seg)
+		n += c.board.sack(i)
+		i, ok = c.board.unsacked(i+1, r.End)
 	}
-	return c.board.sack(r)
+	c.board.join(first, i)
+	return n
 }
 
 // takeAcked moves SND.UNA up to the segment's ACK.

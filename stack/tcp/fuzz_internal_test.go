@@ -103,7 +103,13 @@ func FuzzScoreboard(f *testing.F) {
 				b.push(sent{start: nxt, end: nxt.Add(arg + 1), at: now})
 				nxt = nxt.Add(arg + 1)
 			case 1:
-				b.sack(seq.Range{Start: una.Add(arg), End: una.Add(arg + 40)})
+				first := b.begins(una.Add(arg))
+				i, ok := b.unsacked(first, una.Add(arg+40))
+				for ok {
+					b.sack(i)
+					i, ok = b.unsacked(i+1, una.Add(arg+40))
+				}
+				b.join(first, i)
 			case 2:
 				b.detect(20)
 			case 3:
@@ -137,6 +143,31 @@ func FuzzScoreboard(f *testing.F) {
 	})
 }
 
+// A peer that reports the same segments again and again has none of them looked at twice.
+func TestSackedSegmentsArePassedOver(t *testing.T) {
+	const n = 4000
+	var b scoreboard
+	for i := range n {
+		b.push(sent{start: seq.Num(i), end: seq.Num(i + 1)})
+	}
+	for i := 1; i < n; i++ {
+		b.sack(i)
+	}
+	b.join(1, n)
+	for i := 1; i < n; i++ {
+		if got := int(b.at(i).run); got != n-1-i {
+			t.Fatalf("behind segment %d %d are passed over, want %d", i, got, n-1-i)
+		}
+	}
+	b.pop()
+	for range n / 2 {
+		b.pop()
+	}
+	if i, ok := b.unsacked(0, n); ok || i != b.len() {
+		t.Errorf("segment %d of %d is said to be missing", i, b.len())
+	}
+}
+
 func wantSums(t *testing.T, b *scoreboard, una, nxt seq.Num) {
 	t.Helper()
 	sacked, segments, lost := 0, 0, 0
@@ -147,6 +178,14 @@ func wantSums(t *testing.T, b *scoreboard, una, nxt seq.Num) {
 			t.Fatalf("segment %d is %d:%d, want it to begin at %d", i, s.start, s.end, at)
 		}
 		at = s.end
+		for j := range int(s.run) {
+			if s.mark&markSacked == 0 {
+				break
+			}
+			if i+1+j >= b.len() || b.at(i+1+j).mark&markSacked == 0 {
+				t.Fatalf("segment %d says that %d behind it are sacked; number %d is not", i, s.run, j)
+			}
+		}
 		switch {
 		case s.mark&markSacked != 0:
 			sacked += s.len()

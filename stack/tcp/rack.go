@@ -104,9 +104,13 @@ func (c *Conn) rackDetect(now mono.Time) (lost int, first seq.Num) {
 	r := &c.rack
 	window := r.rtt + c.reoWindow()
 	wait := time.Duration(0)
-	for i := range c.board.len() {
+	for i := 0; i < c.board.len(); i++ {
 		s := c.board.at(i)
-		if s.mark&markSacked != 0 || s.mark&(markLost|markResent) == markLost {
+		if s.mark&markSacked != 0 {
+			i += int(s.run)
+			continue
+		}
+		if s.mark&(markLost|markResent) == markLost {
 			continue
 		}
 		if !sentAfter(r.xmitAt, r.endSEQ, s.at, s.end) {

@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"math"
+
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/seq"
 )
@@ -10,6 +12,7 @@ type sent struct {
 	start, end seq.Num // FIN counts as the last octet
 	mark       mark
 	appLimited bool
+	run        uint16    // of one marked sacked: so many behind it are, at least
 	inFlight   int32     // octets in flight when it was last sent, itself included
 	at         mono.Time // when it was last sent
 
@@ -51,7 +54,7 @@ type scoreboard struct {
 }
 
 // segmentsMax is how many segments may be on their way whatever their size: 4096 of 64 octets on
-// the scoreboard are 256 KiB, and an ACK that makes the detector look at all of them costs 20 µs.
+// the scoreboard are 256 KiB, and an ACK that makes the detector look at all of them costs 14 µs.
 // More must carry segmentsMean octets in the mean, as a path with an MTU of 576 has them.
 const (
 	segmentsMax  = 4096
@@ -99,6 +102,10 @@ func (b *scoreboard) grow() {
 func (b *scoreboard) pop() {
 	s := b.first()
 	b.unmark(s)
+	if s.mark&markSacked != 0 && s.run > 0 {
+		next := b.at(1)
+		next.run = max(next.run, s.run-1)
+	}
 	b.head = (b.head + 1) & (len(b.ring) - 1)
 	b.n--
 	b.hint = max(0, b.hint-1)
@@ -234,26 +241,53 @@ func (b *scoreboard) resent(i int, now mono.Time) {
 	s.at = now
 }
 
-// sack marks the segments that lie within r. It returns the octets newly marked.
-func (b *scoreboard) sack(r seq.Range) int {
-	n := 0
-	for i := b.find(r.Start); i < b.n; i++ {
+// begins returns the index of the first segment that begins at or after start.
+func (b *scoreboard) begins(start seq.Num) int {
+	i := b.find(start)
+	if i < b.n && b.at(i).start.Less(start) {
+		i++
+	}
+	return i
+}
+
+// unsacked returns the index of the first segment from i on that ends by end and is not marked
+// sacked. It says no, and where it looked last, when there is none.
+func (b *scoreboard) unsacked(i int, end seq.Num) (at int, ok bool) {
+	for i < b.n {
 		s := b.at(i)
-		if r.End.Less(s.end) {
+		if end.Less(s.end) {
 			break
 		}
-		if s.mark&markSacked != 0 || s.start.Less(r.Start) {
-			continue
+		if s.mark&markSacked == 0 {
+			return i, true
 		}
-		if s.mark&(markLost|markResent) == markLost {
-			b.lost -= s.len()
-		}
-		s.mark = s.mark&^(markLost|markResent) | markSacked
-		b.sacked += s.len()
-		b.sackedSegs++
-		n += s.len()
+		i += 1 + int(s.run)
 	}
-	return n
+	return i, false
+}
+
+// sack marks segment i, which was not marked so, and returns its octets.
+func (b *scoreboard) sack(i int) int {
+	s := b.at(i)
+	if s.mark&(markLost|markResent) == markLost {
+		b.lost -= s.len()
+	}
+	s.mark = s.mark&^(markLost|markResent) | markSacked
+	s.run = 0
+	b.sacked += s.len()
+	b.sackedSegs++
+	return s.len()
+}
+
+// join takes note that the segments from first up to, but not including, end are marked sacked, so
+// that none of them is looked at again for itself: a peer may report the same ones with each ACK.
+func (b *scoreboard) join(first, end int) {
+	for i := first; i < end; {
+		s := b.at(i)
+		next := i + 1 + int(s.run)
+		s.run = uint16(min(end-i-1, math.MaxUint16))
+		i = next
+	}
 }
 
 // find returns the index of the first segment that ends after s.
