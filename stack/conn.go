@@ -26,9 +26,10 @@ type Conn struct {
 
 	sock   socket.Stream // what reads and writes do when they need not wait
 	rd, wr gate
-	wrote  atomic.Bool  // since a reader has waited the last time
-	silent bool         // something was written that the worker may not know of; of who holds wr.mu
-	turns  turns        // of who holds rd.mu
+	wrote  atomic.Bool // since a reader has waited the last time
+	silent bool        // something was written that the worker may not know of; of who holds wr.mu
+	turns  turns       // of who holds rd.mu
+	young  young
 	linger atomic.Int64 // seconds; less than zero is in the background
 }
 
@@ -78,6 +79,8 @@ func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
 		c.c.HoldACK() // until the reader writes, or waits again
 		c.rd.open()
 		c.w.woke = true
+	} else if e&engine.Readable != 0 && c.young.unseen.Load() {
+		c.c.HoldACK() // likewise: the reader is on its way
 	}
 	if e&(engine.Writable|engine.Open|engine.Closed) != 0 && c.wr.waiting.Load() && c.writable() {
 		c.wr.open()
@@ -128,6 +131,8 @@ func (c *Conn) read(b []byte) (int, error) {
 func (c *Conn) awaitData() {
 	if c.turns.wait(c.wrote.Swap(false)) {
 		c.w.lead(c)
+	} else {
+		c.guess()
 	}
 	if c.c.Status().ACKHeld() && !c.readable() {
 		c.c.PostACK() // there was no answer to carry it
@@ -249,6 +254,8 @@ func (c *Conn) Close() error {
 	if linger > 0 {
 		c.awaitSent(time.Duration(linger) * time.Second)
 	}
+	c.seen()
+	c.w.beforeLeave()
 	return nil
 }
 

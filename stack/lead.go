@@ -22,6 +22,7 @@ type leader struct {
 	wanted atomic.Bool  // a reader would have led if the worker had slept
 	skip   atomic.Int32 // how many more times none tries
 	dear   int32        // how many it was last; of who holds the worker's mu
+	guess  guess        // of readers of young connections; of who holds the worker's mu
 	hush   hush
 	gate   *gate // of who leads; guarded by the worker's mu
 }
@@ -48,47 +49,68 @@ const (
 	leadMore = 16
 )
 
+// takeLead has c's reader, who holds its gate, receive in place of the worker until it calls
+// leaveLead. It says false where that cannot be, or does not pay: who guesses spins whether the
+// worker is awake or not.
+func (w *worker) takeLead(c *Conn, guess bool) bool {
+	l := &w.leader
+	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || !l.mu.TryLock() {
+		return false
+	}
+	if !w.mu.TryLock() {
+		if !guess {
+			l.wanted.Store(true)
+		}
+		l.mu.Unlock()
+		return false
+	}
+	// The worker has ended, or is about to run.
+	if w.closed || !guess && w.until == 0 || guess && !l.guesses() {
+		if !guess {
+			l.wanted.Store(true)
+		}
+		w.mu.Unlock()
+		l.mu.Unlock()
+		return false
+	}
+	w.mute()
+	l.hush.leads, l.gate = true, &c.rd
+	return true
+}
+
+// leaveLead ends what takeLead began. The port stays muted if the same reader, or another one, is
+// to come again soon.
+func (w *worker) leaveLead(muted bool) {
+	l := &w.leader
+	l.hush.leads, l.gate = false, nil
+	if muted {
+		w.stayMute()
+	} else {
+		w.unmute()
+	}
+	w.settle()
+	w.mu.Unlock()
+	l.mu.Unlock()
+}
+
 // lead receives in place of the worker until c is readable, or for a while. It is for c's
 // reader, who holds its gate. It waits at the gate afterwards, if c is still not readable.
 func (w *worker) lead(c *Conn) {
 	l := &w.leader
-	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || l.skip.Load() > 0 && l.skip.Add(-1) >= 0 {
+	if l.skip.Load() > 0 && l.skip.Add(-1) >= 0 || !w.takeLead(c, false) {
 		return
 	}
-	if !l.mu.TryLock() {
-		return
-	}
-	defer l.mu.Unlock()
-	if !w.mu.TryLock() {
-		l.wanted.Store(true)
-		return
-	}
-	defer w.mu.Unlock()
-	if w.closed || w.until == 0 {
-		l.wanted.Store(true)
-		return // the worker has ended, or is about to run
-	}
-	w.mute()
-	l.hush.leads = true
-	l.gate = &c.rd
 	w.leadOn(c)
 	for n := 0; n < leadMore && !w.closed && w.shared.Pending(); n++ {
 		w.e.Step(clock())
 	}
-	l.gate = nil
-	l.hush.leads = false
 	switch {
 	case w.shared.Pending():
 		l.vain() // more comes than one reader takes: the worker does it beside us
 	case l.skip.Load() == 0:
 		l.paid()
 	}
-	if l.skip.Load() == 0 && c.readable() {
-		w.stayMute()
-	} else {
-		w.unmute()
-	}
-	w.settle()
+	w.leaveLead(l.skip.Load() == 0 && c.readable())
 }
 
 // leadOn steps and waits. The caller holds mu.
@@ -145,6 +167,10 @@ func (w *worker) spinUntil(end mono.Time, found func() bool) bool {
 	}
 }
 
+// helpSteps is how many steps who helps takes at the most. The peer that ends a connection and
+// opens the next one is acknowledged, and has answered, within three.
+const helpSteps = 4
+
 // help steps the engine in the goroutine of who has posted something, if nobody else does at
 // this moment, and says so: to wake the worker costs more than what it would do.
 func (w *worker) help() bool {
@@ -156,9 +182,10 @@ func (w *worker) help() bool {
 		return false
 	}
 	w.e.Step(clock())
-	// Where a reader leads, the answer to what is sent is its own, and may be here at once: always
+	// Where readers lead, the answer to what is sent is theirs, and may be here at once: always
 	// where the kick wakes a peer that runs before us, on the same processor.
-	if h := &w.leader.hush; h.on.Load() && w.shared.Pending() {
+	h := &w.leader.hush
+	for n := 1; n < helpSteps && h.on.Load() && w.shared.Pending(); n++ {
 		h.turns.Add(1)
 		w.e.Step(clock())
 	}

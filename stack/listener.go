@@ -174,11 +174,13 @@ func (a acceptor) Accept(ec *engine.Conn) {
 	c := a.l.s.newConn(a.w)
 	c.bind(ec)
 	ec.SetObserver(c)
+	c.born()
 	select {
 	case a.l.queue <- c:
 		a.w.woke = true
 	default:
 		// A step may open several connections after it has seen that there is room for one.
+		c.seen()
 		ec.PostAbort()
 	}
 }
@@ -242,6 +244,7 @@ func (l *Listener) Close() error {
 		})
 		for len(l.queue) > 0 {
 			c := <-l.queue
+			c.seen()
 			c.sock.Retire()
 			c.c.PostAbort()
 		}

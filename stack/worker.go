@@ -52,6 +52,7 @@ type worker struct {
 	spin    time.Duration
 	stop    atomic.Bool
 	dialing atomic.Int32 // connections that are about to be made here
+	unseen  atomic.Int32 // connections that were accepted and not waited for yet, see young
 	rounds  uint         // of spinning
 	adapts  bool         // spins while data comes in bulk
 	tide    tide         // of mu's holder that is the worker
@@ -157,7 +158,7 @@ func (w *worker) spinning() time.Duration {
 	case w.handled:
 		return max(w.spin, w.eager.long)
 	case w.shared != nil && w.guess.spins():
-		return max(w.spin, min(w.eager.long, holdMax))
+		return max(w.spin, min(w.eager.long, guessMax))
 	case w.spins():
 		return w.spin
 	case w.adapts && w.tide.high():
@@ -166,7 +167,7 @@ func (w *worker) spinning() time.Duration {
 	return 0
 }
 
-// holdMax is how long that is at the most.
+// holdMax is how long an ACK is held at the most.
 const holdMax = 50 * time.Microsecond
 
 // hold has the ACK of what a handler has not answered wait while the worker spins: the rest of
@@ -221,8 +222,14 @@ func (w *worker) yield() {
 		return
 	}
 	w.woke = false
-	if w.shared == nil || w.spins() || w.adapts && w.tide.high() || w.shared.Pending() {
+	switch {
+	case w.shared == nil || w.spins() || w.adapts && w.tide.high():
 		runtime.Gosched()
+	case w.shared.Pending():
+		// Who is woken may step, and lead: it need not wait for us to come back.
+		w.mu.Unlock()
+		runtime.Gosched()
+		w.mu.Lock()
 	}
 }
 

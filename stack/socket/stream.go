@@ -47,7 +47,9 @@ func (s *Stream) Read(b []byte) (int, syscall.Errno) {
 	// What the status says of the data was true before it was stored: look at it first.
 	status := s.c.Status()
 	if n := s.c.Recv().Read(b); n > 0 {
-		if s.c.Recv().UpdateDue() {
+		// An ACK that is held tells of the window, too. Without this the first read of a connection
+		// had one sent, for a SYN cannot tell of more than 64 KiB.
+		if s.c.Recv().UpdateDue() && !status.ACKHeld() {
 			s.c.PostRead()
 		}
 		return n, OK

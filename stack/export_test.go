@@ -1,0 +1,9 @@
+package stack
+
+// Leads returns how often readers have received for themselves what they waited for.
+func (s *Stack) Leads() (n int) {
+	for _, w := range s.workers {
+		n += int(w.leader.hush.turns.Load())
+	}
+	return n
+}
