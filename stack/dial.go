@@ -125,6 +125,7 @@ func (d Dialer) open(local, remote netip.AddrPort) (*Conn, error) {
 		}
 	}
 	c := s.newConn(s.workers[i])
+	c.young.waits = youngWaits
 	if err := d.connect(c, cl, remote); err != nil {
 		cl.Release()
 		return nil, err
@@ -188,7 +189,7 @@ func (d Dialer) connect(c *Conn, cl *claim, remote netip.AddrPort) error {
 	o := c.s.options(d.Congestion, d.KeepAliveConfig, d.RecvBuffer, d.SendBuffer, d.Nagle)
 	o.Claim, o.Observer = cl, c
 	result := make(chan error, 1)
-	if !c.w.e.Do(func(now mono.Time) {
+	if !c.w.do(func(now mono.Time) {
 		ec, err := c.w.e.Connect(now, engine.ConnectConfig{Local: cl.addr, Remote: remote, Options: o})
 		if err == nil {
 			c.bind(ec)
@@ -218,10 +219,16 @@ func (c *Conn) awaitOpen(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return contextError(ctx.Err())
 		}
-		c.wr.wait(func() bool {
+		ready := func() bool {
 			s := c.c.Status()
 			return s.Open() || s.Gone() || ctx.Err() != nil
-		})
+		}
+		// With several queues the worker may become another one while we look at it.
+		if len(c.s.workers) == 1 {
+			c.w.guessFor(&c.wr, ready)
+			c.w.beforeWait()
+		}
+		c.wr.wait(ready)
 	}
 }
 

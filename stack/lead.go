@@ -49,10 +49,10 @@ const (
 	leadMore = 16
 )
 
-// takeLead has c's reader, who holds its gate, receive in place of the worker until it calls
+// takeLead has the caller, who holds g, receive in place of the worker until it calls
 // leaveLead. It says false where that cannot be, or does not pay: who guesses spins whether the
 // worker is awake or not.
-func (w *worker) takeLead(c *Conn, guess bool) bool {
+func (w *worker) takeLead(g *gate, guess bool) bool {
 	l := &w.leader
 	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || !l.mu.TryLock() {
 		return false
@@ -74,7 +74,7 @@ func (w *worker) takeLead(c *Conn, guess bool) bool {
 		return false
 	}
 	w.mute()
-	l.hush.leads, l.gate = true, &c.rd
+	l.hush.leads, l.gate = true, g
 	return true
 }
 
@@ -97,7 +97,7 @@ func (w *worker) leaveLead(muted bool) {
 // reader, who holds its gate. It waits at the gate afterwards, if c is still not readable.
 func (w *worker) lead(c *Conn) {
 	l := &w.leader
-	if l.skip.Load() > 0 && l.skip.Add(-1) >= 0 || !w.takeLead(c, false) {
+	if l.skip.Load() > 0 && l.skip.Add(-1) >= 0 || !w.takeLead(&c.rd, false) {
 		return
 	}
 	w.leadOn(c)
@@ -189,6 +189,23 @@ func (w *worker) help() bool {
 		h.turns.Add(1)
 		w.e.Step(clock())
 	}
+	w.settle()
+	return true
+}
+
+// do has f called as if by the worker: in the caller's goroutine if nobody steps at this moment,
+// and what comes of it is sent, else later. It says false where the worker has ended.
+func (w *worker) do(f func(now mono.Time)) bool {
+	if w.shared == nil || !w.mu.TryLock() {
+		return w.e.Do(f)
+	}
+	defer w.mu.Unlock()
+	if w.closed {
+		return false
+	}
+	now := clock()
+	f(now)
+	w.e.Step(now)
 	w.settle()
 	return true
 }

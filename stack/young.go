@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// young is what sets a connection apart that was accepted a moment ago. Nothing is known of its
-// peer, but most ask at once, are answered, and leave: its reader leads by guess, and what comes
-// before its application has read from it is left to that.
+// young is what sets a connection apart that was made a moment ago. Nothing is known of its
+// peer, but most ask at once, or answer, and leave: its reader leads by guess, and of one that was accepted
+// what comes before its application has read from it is left to that.
 type young struct {
 	unseen atomic.Bool // it is counted in worker.unseen
 	waits  int         // of its reader that are still to be guesses; of who holds rd.mu
@@ -45,10 +45,14 @@ func (c *Conn) guess() {
 	}
 	c.young.waits--
 	c.seen()
-	w := c.w
-	if w.takeLead(c, true) {
-		w.guessOn(c)
-		w.leaveLead(c.readable())
+	c.w.guessFor(&c.rd, c.readable)
+}
+
+// guessFor spins for ready in place of the worker, if that pays. It is for who holds g.
+func (w *worker) guessFor(g *gate, ready func() bool) {
+	if w.takeLead(g, true) {
+		w.guessOn(ready)
+		w.leaveLead(ready())
 	}
 }
 
@@ -63,13 +67,13 @@ func (l *leader) guesses() bool {
 }
 
 // guessOn steps and spins. The caller holds mu.
-func (w *worker) guessOn(c *Conn) {
+func (w *worker) guessOn(ready func() bool) {
 	g := &w.leader.guess
 	for end := clock().Add(min(w.eager.long, guessMax)); !w.closed; {
 		now := clock()
 		worked := w.e.Step(now)
 		switch {
-		case c.readable():
+		case ready():
 			g.judge(true)
 			return
 		case worked && w.woke:
@@ -81,11 +85,9 @@ func (w *worker) guessOn(c *Conn) {
 			return
 		}
 		next := min(end, w.e.Deadline())
-		c.rd.polling.Store(true)
 		w.mu.Unlock()
-		w.spinUntil(next, c.readable)
+		w.spinUntil(next, ready)
 		w.mu.Lock()
-		c.rd.polling.Store(false)
 	}
 }
 
