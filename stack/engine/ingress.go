@@ -39,12 +39,17 @@ func (l *lately) between(p *wire.Packet) bool {
 // receive takes what has come, batch after batch, and says whether anything has. It takes no more
 // frames than a step sends (stepFrames), and not far fewer: where 64 connections sent 256 frames
 // a step, and had an ACK for every third, 64 a step left ever more ACKs waiting, for 50 ms.
-// What is owed to strangers by a batch is sent before the next one.
+// What is owed to strangers by a batch is sent before the next one, and a batch of data is shown to
+// its readers and acknowledged: see bulkOctets.
 func (e *Engine) receive(now mono.Time) bool {
 	e.received = 0
+	left := bulkOctets
 	for {
-		n := e.receiveBatch(now)
+		n, octets := e.receiveBatch(now)
 		e.received += n
+		if left -= octets; left <= 0 {
+			return true
+		}
 		// A packet that comes next had room in this batch.
 		none := n <= dataplane.BatchMax-dataplane.PiecesMax
 		if none || e.received+dataplane.BatchMax > stepFrames || e.replies.n > 0 {
@@ -53,14 +58,21 @@ func (e *Engine) receive(now mono.Time) bool {
 	}
 }
 
+// bulkOctets is how much a step takes at the most before it takes no other batch: over a pipe, 256
+// full frames a step left reader and sender idle meanwhile, and moved a sixth less than 64.
+const bulkOctets = 64 << 10
+
 // receiveBatch takes one batch of frames from the port, and gives it back before anything is sent,
-// but for those that are kept. It returns how many there were.
-func (e *Engine) receiveBatch(now mono.Time) int {
+// but for those that are kept. It returns how many there were, and of how many octets.
+func (e *Engine) receiveBatch(now mono.Time) (frames, octets int) {
 	e.keeping.freeHome()
 	n := e.port.Recv(e.rx[:])
 	e.lately.conn = nil
 	if n == 0 {
-		return 0
+		return 0, 0
+	}
+	for i := range e.rx[:n] {
+		octets += len(e.rx[i].Data)
 	}
 	e.keeping.begin()
 	back := 0
@@ -78,7 +90,7 @@ func (e *Engine) receiveBatch(now mono.Time) int {
 	}
 	e.port.Free(e.rx[:back])
 	e.keeping.freeHome()
-	return n
+	return n, octets
 }
 
 // gather collects the pieces of the packet whose first frame is number first of n, and returns

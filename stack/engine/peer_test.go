@@ -434,6 +434,8 @@ func TestStepTakesWhatItSends(t *testing.T) {
 		want []int // frames that each step takes
 	}{
 		{"nobody's", wire.Segment{Flags: wire.RST, DstPort: 81}, []int{stepFrames, come - stepFrames, 0}},
+		{"bulk", wire.Segment{Flags: wire.RST, DstPort: 81, Payload: make([]byte, 1400)}, []int{
+			dataplane.BatchMax, dataplane.BatchMax, dataplane.BatchMax, dataplane.BatchMax, come - stepFrames, 0}},
 		{"strangers", wire.Segment{Flags: wire.SYN, DstPort: 81}, []int{
 			dataplane.BatchMax, dataplane.BatchMax, dataplane.BatchMax, dataplane.BatchMax, come - stepFrames, 0}},
 	} {
