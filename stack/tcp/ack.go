@@ -113,6 +113,7 @@ func (c *Conn) setWindow(octets int, seg *wire.Segment) {
 	}
 	c.snd.WND = octets
 	c.snd.wndMax = max(c.snd.wndMax, octets)
+	c.snd.wndHope = max(c.snd.wndHope, octets)
 	c.snd.WL1, c.snd.WL2 = seg.SEQ, seg.ACK
 }
 

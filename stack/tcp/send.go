@@ -133,10 +133,22 @@ func (c *Conn) reports() bool {
 // same, and like here not below the default MSS, which every window is to hold.
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
 func (c *Conn) halfWindow() int {
-	if c.snd.wndMax <= DefaultMSS {
+	if c.snd.wndHope <= DefaultMSS {
 		return DefaultMSS
 	}
-	return c.snd.wndMax / 2
+	return c.snd.wndHope / 2
+}
+
+// hopeLess is reached when the override timer sends: all before it is acknowledged, and the peer
+// offers too little. "The receiver may at any time reduce the size of RCV.BUFF. To avoid a
+// resulting deadlock, it is necessary to have a timeout to force transmission of data, overriding
+// the SWS avoidance algorithm. In practice, this timeout should seldom occur." To have it so, no
+// window is hoped for from then on that is more than half as large, until one is offered. Linux as
+// a receiver needs no reduction: it offers whole segments as large as those it got, and of a
+// buffer that two of them fill but for some octets always one.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
+func (c *Conn) hopeLess() {
+	c.snd.wndHope = max(c.snd.WND, c.snd.wndHope/2)
 }
 
 // longestHeader is what a header with up to o.NSACK blocks may come to. With fewer blocks than
@@ -224,6 +236,9 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	if !c.paced(now, octets) {
 		return 0
 	}
+	if c.owe.override && c.board.len() == 0 && n < min(unsent, room) {
+		c.hopeLess()
+	}
 	c.owe.override, c.owe.tailNew = false, false
 	return c.putFresh(now, b, octets, fin, larger)
 }
@@ -306,7 +321,7 @@ func (c *Conn) worthSending(n, room, unsent int) bool {
 	case n == unsent:
 		return !c.opt.cork && (c.opt.noDelay || c.board.len() == 0) || c.owe.fin
 	}
-	return n > 0 && 2*n >= c.snd.wndMax
+	return n > 0 && 2*n >= c.snd.wndHope
 }
 
 // blockedByWindow is reached when there is data and the congestion window does not take it.

@@ -2,6 +2,7 @@ package tcp_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,40 @@ func TestSillyWindowIsOverridden(t *testing.T) {
 	s.want("300 of 65535 is silly")
 	s.wait()
 	s.want("the timer overrides", data(1, 300, 1)...)
+}
+
+// "The receiver may at any time reduce the size of RCV.BUFF": one whose window stays below half of
+// what it once was is sent what it offers without the timer, after the timer has said so some times.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
+func TestBufferThatShrankIsFilledAtOnce(t *testing.T) {
+	s := established(t, tcp.Config{}, wire.Options{})
+	s.write(60_000)
+	s.win = 900
+	at := 1
+	overridden := 0
+	for range 40 {
+		s.in(wire.ACK, 1, 0, at)
+		sent := s.out()
+		if len(sent) == 0 {
+			overridden++
+			s.wait()
+			sent = s.out()
+		}
+		for _, line := range sent {
+			var from, to, n int
+			if _, err := fmt.Sscanf(strings.TrimPrefix(line, "P"), ". %d:%d(%d)", &from, &to, &n); err != nil || from != at {
+				t.Fatalf("got %q, want data from %d on: %v", line, at, err)
+			}
+			at = to
+		}
+	}
+	// 65,535 halved until 900 is half of it: 32767, 16383, 8191, 4095, 2047, 1023.
+	if overridden > 6 {
+		t.Errorf("the timer sent %d of 40 flights, want 6 at most", overridden)
+	}
+	s.win = 10_000
+	s.in(wire.ACK, 1, 0, at)
+	s.want("a window that opens is used in whole segments", data(at, 1000, 10)...)
 }
 
 // Receiver's side: the window closes as the application does not read, and is not opened
