@@ -13,6 +13,7 @@ import (
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
 	"github.com/millrace-tcp/millrace/stack/socket"
+	"github.com/millrace-tcp/millrace/stack/spin"
 )
 
 // Conn is a TCP connection. It implements net.Conn, with the semantics and the errors of
@@ -28,7 +29,7 @@ type Conn struct {
 	rd, wr gate
 	wrote  atomic.Bool // since a reader has waited the last time
 	silent bool        // something was written that the worker may not know of; of who holds wr.mu
-	turns  turns       // of who holds rd.mu
+	turns  spin.Turns  // of who holds rd.mu
 	young  young
 	linger atomic.Int64 // seconds; less than zero is in the background
 }
@@ -129,7 +130,7 @@ func (c *Conn) read(b []byte) (int, error) {
 
 // awaitData waits until there is something to read, or may be.
 func (c *Conn) awaitData() {
-	if c.turns.wait(c.wrote.Swap(false)) {
+	if c.turns.Wait(c.wrote.Swap(false)) {
 		c.w.lead(c)
 	} else {
 		c.guess()

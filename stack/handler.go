@@ -10,6 +10,7 @@ import (
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
 	"github.com/millrace-tcp/millrace/stack/queue"
+	"github.com/millrace-tcp/millrace/stack/spin"
 )
 
 // Handler is a server's side of one connection that runs to completion: the worker calls it as
@@ -43,7 +44,7 @@ type HandlerConn struct {
 	short     bool // a write had too little room
 	wrote     bool
 	answered  bool // has written since Data was called
-	turns     turns
+	turns     spin.Turns
 	read      bool
 	told      bool // that the peer has ended
 	over      bool // closed, or broken: Closed was called, or is about to be
@@ -81,7 +82,7 @@ func (handlerAcceptor) Full() bool { return false }
 // Accept has the handler of a new connection made.
 func (a handlerAcceptor) Accept(ec *engine.Conn) {
 	h := &HandlerConn{s: a.s, w: a.w, c: ec}
-	a.w.guess.made = true
+	a.w.newcomers.Met()
 	ec.SetObserver(h)
 	ec.SetPrompt()
 	h.opened(a.open)
@@ -123,12 +124,12 @@ func (h *HandlerConn) ConnEvent(_ *engine.Conn, e engine.Events) {
 // countTurn has the worker spin for the next segment, once the connection has answered some
 // times in a row.
 func (h *HandlerConn) countTurn() {
-	taking := h.turns.wait(h.answered)
+	taking := h.turns.Wait(h.answered)
 	h.answered = false
 	if taking {
 		h.w.handled = true
 	} else {
-		h.w.guess.made = true
+		h.w.newcomers.Met()
 	}
 }
 

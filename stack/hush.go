@@ -3,6 +3,8 @@ package stack
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace-tcp/millrace/stack/spin"
 )
 
 // hush is whether frames wake the worker. To change that takes a system call, four of them a
@@ -16,47 +18,12 @@ type hush struct {
 	leads   bool          // a reader leads
 	listens bool          // listen is to be called
 	timer   *time.Timer
-	watch   watch
+	watch   spin.Watch
 }
 
 func (h *hush) init(listen func()) {
 	h.timer = time.AfterFunc(time.Hour, listen)
 	h.timer.Stop()
-}
-
-// watch says when to look whether readers still come. Frames for others that come after the last
-// turn of a connection wait for that, at most twice as long; but each look wakes a thread, which
-// takes the processor from one of the ends, or moves it to another. Over a veth, both ends ours
-// on two processors, one in a hundred turns took 82 to 102 us with a look a millisecond, and 69 to 96 with
-// an eighth of them. Half of them are fewer than one in a hundred turns at such a pace, and have nobody
-// wait for more than 4 ms.
-type watch struct {
-	turns uint32 // as it was seen last
-	every time.Duration
-}
-
-const (
-	// watchFirst is how long it is to the next look at first, and watchMost at the most: twice as
-	// long each time that watchBusy turns were seen. A connection that stops to think between
-	// its turns has others wait as long as at first.
-	watchFirst = time.Millisecond
-	watchMost  = 2 * time.Millisecond
-	watchBusy  = 8
-)
-
-// next takes note of how many turns there were altogether, and returns how long it is to the next
-// look: 0 if there were none since the last.
-func (w *watch) next(turns uint32) time.Duration {
-	switch seen := turns - w.turns; {
-	case seen >= watchBusy:
-		w.every = min(max(2*w.every, watchFirst), watchMost)
-	case seen > 0:
-		w.every = watchFirst
-	default:
-		w.every = 0
-	}
-	w.turns = turns
-	return w.every
 }
 
 // mute keeps frames from waking the worker. The caller holds mu.
@@ -82,25 +49,25 @@ func (w *worker) stayMute() {
 	h.turns.Add(1)
 	if !h.listens {
 		h.listens = true
-		h.timer.Reset(watchFirst)
+		h.timer.Reset(spin.WatchFirst)
 	}
 }
 
 // listen unmutes the port when no reader has come since it was called last.
 func (w *worker) listen() {
 	h := &w.leader.hush
-	if d := h.watch.next(h.turns.Load()); d > 0 {
+	if d := h.watch.Next(h.turns.Load()); d > 0 {
 		h.timer.Reset(d)
 		return
 	}
 	// To wait for who steps would have that one wake us.
 	if !w.mu.TryLock() {
-		h.timer.Reset(watchFirst)
+		h.timer.Reset(spin.WatchFirst)
 		return
 	}
 	defer w.mu.Unlock()
 	if h.leads && !w.closed {
-		h.timer.Reset(watchFirst)
+		h.timer.Reset(spin.WatchFirst)
 		return
 	}
 	h.listens = false

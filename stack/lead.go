@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace-tcp/millrace/internal/thread"
 	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/spin"
 )
 
 // leader is what a worker and the goroutine that receives in its place have in common.
@@ -18,13 +19,13 @@ import (
 // again. That pays for a connection whose two ends take turns, with nobody beside it; as soon
 // as it was in vain it is not tried for a while.
 type leader struct {
-	mu     sync.Mutex   // held by who leads; for ever when the worker has ended
-	wanted atomic.Bool  // a reader would have led if the worker had slept
-	skip   atomic.Int32 // how many more times none tries
-	dear   int32        // how many it was last; of who holds the worker's mu
-	guess  guess        // of readers of young connections; of who holds the worker's mu
-	hush   hush
-	gate   *gate // of who leads; guarded by the worker's mu
+	mu        sync.Mutex     // held by who leads; for ever when the worker has ended
+	wanted    atomic.Bool    // a reader would have led if the worker had slept
+	skip      atomic.Int32   // how many more times none tries
+	dear      int32          // how many it was last; of who holds the worker's mu
+	newcomers spin.Newcomers // of readers of young connections; of who holds the worker's mu
+	hush      hush
+	gate      *gate // of who leads; guarded by the worker's mu
 }
 
 // vain has the next reads do without: leading did not pay. The caller holds the worker's mu.
@@ -133,9 +134,9 @@ func (w *worker) leadOn(c *Conn) {
 			continue
 		}
 		g.polling.Store(true)
-		spin := w.eager.long
+		long := w.answers.For()
 		w.mu.Unlock()
-		found := w.spinUntil(min(next, now.Add(spin)), ready)
+		found := w.spinUntil(min(next, now.Add(long)), ready)
 		held := c.c.Status().ACKHeld()
 		if !found && !held {
 			w.shared.Poll(next.Sub(clock()))
@@ -143,7 +144,7 @@ func (w *worker) leadOn(c *Conn) {
 		w.mu.Lock()
 		g.polling.Store(false)
 		if found || !held {
-			w.eager.waited(clock().Sub(now))
+			w.answers.Took(clock().Sub(now))
 			continue
 		}
 		c.c.ReleaseACK() // the answer takes too long

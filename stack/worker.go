@@ -12,16 +12,17 @@ import (
 	"github.com/millrace-tcp/millrace/internal/thread"
 	"github.com/millrace-tcp/millrace/mono"
 	"github.com/millrace-tcp/millrace/stack/engine"
+	"github.com/millrace-tcp/millrace/stack/spin"
 )
 
 // SpinDefault is that workers do not spin. Measured over a veth on two cores that others use
 // too: an echo of bulk data 1.7-2.2 Gbit/s without spinning and 1.3-1.9 with 200 us of it. Who
 // spins takes the core from who would answer. With a core for each worker it is another matter.
 //
-// While data comes in bulk it does all the same, for a moment (tide).
+// While data comes in bulk it does all the same, for a moment (spin.Bulk).
 //
 // A goroutine that receives for itself, because its connection takes turns with the peer, spins
-// for up to leadSpinDefault all the same, see eager: it has nothing else to do, and to be woken
+// for up to leadSpinDefault all the same, see spin.Answers: it has nothing else to do, and to be woken
 // on a virtual machine takes longer than most answers.
 const (
 	SpinDefault     = time.Duration(0)
@@ -55,33 +56,33 @@ type worker struct {
 	unseen  atomic.Int32 // connections that were accepted and not waited for yet, see young
 	rounds  uint         // of spinning
 	adapts  bool         // spins while data comes in bulk
-	tide    tide         // of mu's holder that is the worker
+	bulk    spin.Bulk    // of mu's holder that is the worker
 
-	mu      sync.Mutex
-	woke    bool          // this step opened a gate
-	eager   eager         // for the answers of peers
-	handled bool          // a handler that takes turns was called since the worker has slept
-	guess   guess         // likewise, of a connection that is new
-	holding *engine.Conn  // of a handler that has not answered yet: its ACK is held
-	closed  bool          // the engine is
-	alarm   *alarm.Alarm  // wakes the worker in time; nil: not needed so far
-	rings   mono.Time     // when the alarm does, or did
-	until   mono.Time     // the worker sleeps no longer; 0 is that it is awake, or about to be
-	helped  bool          // somebody has stepped since the worker fell asleep
-	nap     time.Duration // how long it sleeps while it is helped
+	mu        sync.Mutex
+	woke      bool           // this step opened a gate
+	answers   spin.Answers   // for the answers of peers
+	handled   bool           // a handler that takes turns was called since the worker has slept
+	newcomers spin.Newcomers // likewise, of a connection that is new
+	holding   *engine.Conn   // of a handler that has not answered yet: its ACK is held
+	closed    bool           // the engine is
+	alarm     *alarm.Alarm   // wakes the worker in time; nil: not needed so far
+	rings     mono.Time      // when the alarm does, or did
+	until     mono.Time      // the worker sleeps no longer; 0 is that it is awake, or about to be
+	helped    bool           // somebody has stepped since the worker fell asleep
+	nap       time.Duration  // how long it sleeps while it is helped
 
 	leader leader
 }
 
 // newWorker returns the worker of port, whose engine is still to be made.
-func newWorker(port dataplane.Port, spin time.Duration) *worker {
-	w := &worker{port: port, spin: spin, eager: newEager(spin), nap: napFirst}
+func newWorker(port dataplane.Port, most time.Duration) *worker {
+	w := &worker{port: port, spin: most, answers: spin.NewAnswers(most), nap: napFirst}
 	w.shared, _ = port.(dataplane.SharedPort)
 	w.leader.hush.init(w.listen)
-	if spin == SpinDefault {
-		w.eager = newEager(leadSpinDefault)
+	if most == SpinDefault {
+		w.answers = spin.NewAnswers(leadSpinDefault)
 		w.adapts = w.shared != nil
-		w.tide.init()
+		w.bulk = spin.NewBulk(runtime.GOMAXPROCS(0))
 	}
 	return w
 }
@@ -100,19 +101,19 @@ func (w *worker) run() {
 		now := clock()
 		if w.e.Step(now) {
 			if w.handled {
-				w.eager.waited(now.Sub(worked))
+				w.answers.Took(now.Sub(worked))
 			}
 			worked = now
-			w.tide.came(w.e.Received())
+			w.bulk.Came(w.e.Received())
 			w.yield()
 			continue
 		}
 		if w.leader.wanted.Swap(false) {
-			w.tide.ebb()
+			w.bulk.Over()
 		}
 		if d := w.spinning(); now.Sub(worked) < d {
 			found := w.look(worked.Add(d))
-			w.guess.judge(found)
+			w.newcomers.Judge(found)
 			if found {
 				continue
 			}
@@ -122,19 +123,19 @@ func (w *worker) run() {
 		}
 		handled := w.handled
 		w.handled = false
-		w.guess.end()
-		w.tide.missed()
+		w.newcomers.Rest()
+		w.bulk.Missed()
 		since := now
 		if w.sleep(now) != nil {
 			break // the port is closed
 		}
 		now = clock()
 		if handled {
-			w.eager.waited(now.Sub(worked))
+			w.answers.Took(now.Sub(worked))
 		}
 		// A wake-up counts as work: what it is for may come a moment later.
 		worked = now
-		w.tide.slept(since, now)
+		w.bulk.Slept(now.Sub(since))
 	}
 	w.e.Close(clock())
 	if w.alarm != nil {
@@ -156,13 +157,13 @@ func (w *worker) spins() bool {
 func (w *worker) spinning() time.Duration {
 	switch {
 	case w.handled:
-		return max(w.spin, w.eager.long)
-	case w.shared != nil && w.guess.spins():
-		return max(w.spin, min(w.eager.long, guessMax))
+		return max(w.spin, w.answers.For())
+	case w.shared != nil && w.newcomers.Due():
+		return max(w.spin, min(w.answers.For(), spin.NewcomersFor))
 	case w.spins():
 		return w.spin
-	case w.adapts && w.tide.high():
-		return tideSpin
+	case w.adapts && w.bulk.Due():
+		return spin.BulkFor
 	}
 	return 0
 }
@@ -223,7 +224,7 @@ func (w *worker) yield() {
 	}
 	w.woke = false
 	switch {
-	case w.shared == nil || w.spins() || w.adapts && w.tide.high():
+	case w.shared == nil || w.spins() || w.adapts && w.bulk.Due():
 		runtime.Gosched()
 	case w.shared.Pending():
 		// Who is woken may step, and lead: it need not wait for us to come back.

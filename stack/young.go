@@ -2,7 +2,8 @@ package stack
 
 import (
 	"sync/atomic"
-	"time"
+
+	"github.com/millrace-tcp/millrace/stack/spin"
 )
 
 // young is what sets a connection apart that was made a moment ago. Nothing is known of its
@@ -13,15 +14,9 @@ type young struct {
 	waits  int         // of its reader that are still to be guesses; of who holds rd.mu
 }
 
-const (
-	// youngWaits is for how many waits a connection is young: for a question in two segments, for
-	// the end, and one more. Who takes turns is known to by then.
-	youngWaits = 4
-	// guessMax is how long who guesses spins at the most. What a kernel's client does between two
-	// of its segments takes it 40 to 60 us over a veth, and half as much again where it
-	// has to be woken on a processor that was halted.
-	guessMax = 100 * time.Microsecond
-)
+// youngWaits is for how many waits a connection is young: for a question in two segments, for
+// the end, and one more. Who takes turns is known to by then.
+const youngWaits = 4
 
 // born makes c young. It is called by the worker, before the application has c.
 func (c *Conn) born() {
@@ -58,30 +53,30 @@ func (w *worker) guessFor(g *gate, ready func() bool) {
 
 // guesses says whether the reader of a young connection is to try. The caller holds mu.
 func (l *leader) guesses() bool {
-	l.guess.made = true
-	if l.guess.spins() {
+	l.newcomers.Met()
+	if l.newcomers.Due() {
 		return true
 	}
-	l.guess.end()
+	l.newcomers.Rest()
 	return false
 }
 
 // guessOn steps and spins. The caller holds mu.
 func (w *worker) guessOn(ready func() bool) {
-	g := &w.leader.guess
-	for end := clock().Add(min(w.eager.long, guessMax)); !w.closed; {
+	n := &w.leader.newcomers
+	for end := clock().Add(min(w.answers.For(), spin.NewcomersFor)); !w.closed; {
 		now := clock()
 		worked := w.e.Step(now)
 		switch {
 		case ready():
-			g.judge(true)
+			n.Judge(true)
 			return
 		case worked && w.woke:
 			return // it was for others, who want to run
 		case worked:
 			continue
 		case now >= end:
-			g.judge(false)
+			n.Judge(false)
 			return
 		}
 		next := min(end, w.e.Deadline())

@@ -28,6 +28,7 @@ var table = []row{
 	{dir: "congestion/...", may: []string{"mono", "congestion/..."}, never: []string{"stack/...", "sim"}},
 
 	{dir: "stack/queue"},
+	{dir: "stack/spin"},
 	// reno is what the guard puts in the place of an algorithm that misbehaves.
 	{
 		dir:   "stack/tcp",
@@ -50,7 +51,7 @@ var table = []row{
 	},
 	{
 		dir:   "stack",
-		may:   []string{"mono", "stack/queue", "stack/engine", "stack/socket", "congestion/...", "dataplane", "internal/alarm", "internal/thread"},
+		may:   []string{"mono", "stack/queue", "stack/engine", "stack/socket", "stack/spin", "congestion/...", "dataplane", "internal/alarm", "internal/thread"},
 		never: []string{"dataplane/xsk", "loader/...", "bpf"},
 	},
 

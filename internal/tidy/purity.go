@@ -11,7 +11,7 @@ import (
 // pure are the packages that take the time as an argument and return: no clock, goroutine,
 // lock, log, I/O or state of their own.
 var pure = []string{
-	"mono", "stack/seq", "stack/wire", "congestion/...", "stack/tcp", "stack/engine/...", "stack/queue",
+	"mono", "stack/seq", "stack/wire", "congestion/...", "stack/tcp", "stack/engine/...", "stack/queue", "stack/spin",
 }
 
 // notPure are packages within those trees that are there for tests.
