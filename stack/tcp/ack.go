@@ -112,8 +112,8 @@ func (c *Conn) setWindow(octets int, seg *wire.Segment) {
 		c.count.persist = 0
 	}
 	c.snd.WND = octets
-	c.snd.wndMax = max(c.snd.wndMax, octets)
-	c.snd.wndHope = max(c.snd.wndHope, octets)
+	c.snd.wndMax = max(c.snd.wndMax, int32(octets))
+	c.snd.wndHope = max(c.snd.wndHope, int32(octets))
 	c.snd.WL1, c.snd.WL2 = seg.SEQ, seg.ACK
 }
 

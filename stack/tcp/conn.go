@@ -79,8 +79,8 @@ type sendSpace struct {
 	UNA, NXT seq.Num
 	WND      int // as the peer offered it, scaled
 	WL1, WL2 seq.Num
-	wndMax   int    // the largest SND.WND seen
-	wndHope  int    // likewise, but less by what the override timer has taught
+	wndMax   int32  // the largest SND.WND seen
+	wndHope  int32  // likewise, but less by what the override timer has taught
 	shift    uint8  // scale of the windows that the peer offers
 	fin      bool   // FIN was sent: it is the octet before NXT
 	off      uint64 // stream offset of UNA

@@ -136,7 +136,7 @@ func (c *Conn) halfWindow() int {
 	if c.snd.wndHope <= DefaultMSS {
 		return DefaultMSS
 	}
-	return c.snd.wndHope / 2
+	return int(c.snd.wndHope / 2)
 }
 
 // hopeLess is reached when the override timer sends: all before it is acknowledged, and the peer
@@ -148,7 +148,7 @@ func (c *Conn) halfWindow() int {
 // buffer that two of them fill but for some octets always one.
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
 func (c *Conn) hopeLess() {
-	c.snd.wndHope = max(c.snd.WND, c.snd.wndHope/2)
+	c.snd.wndHope = max(int32(c.snd.WND), c.snd.wndHope/2)
 }
 
 // longestHeader is what a header with up to o.NSACK blocks may come to. With fewer blocks than
@@ -321,7 +321,7 @@ func (c *Conn) worthSending(n, room, unsent int) bool {
 	case n == unsent:
 		return !c.opt.cork && (c.opt.noDelay || c.board.len() == 0) || c.owe.fin
 	}
-	return n > 0 && 2*n >= c.snd.wndHope
+	return n > 0 && 2*n >= int(c.snd.wndHope)
 }
 
 // blockedByWindow is reached when there is data and the congestion window does not take it.

@@ -60,7 +60,7 @@ func (c *Conn) eifel(seg *wire.Segment) bool {
 // was needless, so was the episode (RFC 3708, section 2; RFC 8985, section 6.2).
 func (c *Conn) dsacked(now mono.Time, r seq.Range) {
 	segments := 1
-	if r.Len() <= c.snd.wndMax { // a receiver may tell of several in one block
+	if r.Len() <= int(c.snd.wndMax) { // a receiver may tell of several in one block
 		segments = (r.Len() + c.flow.MSS - 1) / c.flow.MSS
 	}
 	c.count.dsacks += uint64(segments)
