@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,7 @@ type claims struct {
 	claimer Claimer
 	mu      sync.Mutex // held over calls of the claimer; never taken by a worker
 	listens map[netip.AddrPort]*claim
+	closed  bool // nobody listens any more; guarded by mu
 
 	endMu   sync.Mutex
 	idle    sync.Cond // of endMu
@@ -68,6 +70,9 @@ func (cs *claims) init(c Claimer) {
 func (cs *claims) listen(addr netip.AddrPort) (*claim, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	if cs.closed {
+		return nil, net.ErrClosed
+	}
 	if c := cs.listens[addr]; c != nil && addr.Port() != 0 {
 		if c.bound {
 			return nil, sysError("bind", syscall.EADDRINUSE)
@@ -91,12 +96,33 @@ func (cs *claims) listen(addr netip.AddrPort) (*claim, error) {
 	return c, nil
 }
 
-// unbind ends the listener's hold.
+// unbind ends the listener's hold, if close has not.
 func (cs *claims) unbind(c *claim) {
 	cs.mu.Lock()
+	bound := c.bound
 	c.bound = false
 	cs.mu.Unlock()
-	c.Release()
+	if bound {
+		c.Release()
+	}
+}
+
+// close ends the hold of every listener, for their owners need not close those of a stack that is
+// closed, and refuses more.
+func (cs *claims) close() {
+	cs.mu.Lock()
+	cs.closed = true
+	var bound []*claim
+	for _, c := range cs.listens {
+		if c.bound {
+			bound = append(bound, c)
+			c.bound = false
+		}
+	}
+	cs.mu.Unlock()
+	for _, c := range bound {
+		c.Release()
+	}
 }
 
 // flow claims a connection.

@@ -211,6 +211,7 @@ func (s *Stack) Close() error {
 		w.port.Wake()
 	}
 	s.running.Wait()
+	s.claims.close()
 	s.claims.wait()
 	return nil
 }
