@@ -224,13 +224,14 @@ func (w *worker) yield() {
 	}
 	w.woke = false
 	switch {
-	case w.shared == nil || w.spins() || w.adapts && w.bulk.Due():
-		runtime.Gosched()
-	case w.shared.Pending():
-		// Who is woken may step, and lead: it need not wait for us to come back.
+	case w.shared != nil && w.unseen.Load() > 0 && w.shared.Pending():
+		// Who is woken is to lead by guess, and need not wait for us to come back. Of who writes bulk
+		// it would be a step that had better be taken beside it.
 		w.mu.Unlock()
 		runtime.Gosched()
 		w.mu.Lock()
+	case w.shared == nil || w.spins() || w.adapts && w.bulk.Due() || w.shared.Pending():
+		runtime.Gosched()
 	}
 }
 
