@@ -69,13 +69,13 @@ func networkOf(a netip.Addr) string {
 	return "tcp"
 }
 
-// ask reserves a port in the kernel, which wants to know on which interface an address of one
-// link is.
+// ask reserves a port of the interface in the kernel, which wants to know on which one an address
+// of one link is.
 func (c *nicClaimer) ask(network string, local netip.AddrPort) (*hostnet.Reservation, error) {
 	if a := local.Addr(); a.Is6() && a.IsLinkLocalUnicast() && a.Zone() == "" {
 		local = netip.AddrPortFrom(a.WithZone(c.nic), local.Port())
 	}
-	return hostnet.ReservePort(network, local)
+	return hostnet.ReservePort(network, local, c.nic)
 }
 
 // Listen reserves and claims a listening address.

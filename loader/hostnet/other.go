@@ -41,7 +41,7 @@ func (v *View) Close() error { return errOS() }
 type Reservation struct{ addrs []netip.AddrPort }
 
 // ReservePort needs Linux.
-func ReservePort(network string, addr netip.AddrPort) (*Reservation, error) {
+func ReservePort(network string, addr netip.AddrPort, nic string) (*Reservation, error) {
 	if _, err := plan(network, addr.Addr()); err != nil {
 		return nil, fmt.Errorf("hostnet: reserve %v: %w", addr, err)
 	}

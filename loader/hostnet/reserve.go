@@ -7,10 +7,11 @@ import (
 )
 
 // binding is what a reservation asks of the kernel: an address of one family, or both
-// wildcards.
+// wildcards, of all interfaces or of one.
 type binding struct {
 	addr netip.Addr
 	dual bool
+	nic  string
 }
 
 // plan reads network and address as net.Listen does: a wildcard of "tcp" is of both
@@ -21,22 +22,22 @@ func plan(network string, addr netip.Addr) (binding, error) {
 	switch network {
 	case "tcp":
 		if wildcard {
-			return binding{netip.IPv6Unspecified(), true}, nil
+			return binding{addr: netip.IPv6Unspecified(), dual: true}, nil
 		}
-		return binding{addr, false}, nil
+		return binding{addr: addr}, nil
 	case "tcp4":
 		if wildcard {
-			return binding{netip.IPv4Unspecified(), false}, nil
+			return binding{addr: netip.IPv4Unspecified()}, nil
 		}
 		if addr.Is4() {
-			return binding{addr, false}, nil
+			return binding{addr: addr}, nil
 		}
 	case "tcp6":
 		if wildcard {
-			return binding{netip.IPv6Unspecified(), false}, nil
+			return binding{addr: netip.IPv6Unspecified()}, nil
 		}
 		if addr.Is6() {
-			return binding{addr, false}, nil
+			return binding{addr: addr}, nil
 		}
 	default:
 		return binding{}, net.UnknownNetworkError(network)

@@ -23,7 +23,9 @@ type Reservation struct {
 // namespace, without listening: no process can listen there, and no connection gets the
 // port as its ephemeral one. network is "tcp", "tcp4" or "tcp6" and reads as in
 // net.Listen; port 0 lets the kernel choose. What the kernel has already is an error that
-// wraps EADDRINUSE.
+// wraps EADDRINUSE. With the name of an interface in nic the port may be reserved for each of
+// several interfaces; sockets that are bound to none, as a server's mostly are, are refused all
+// the same. That takes CAP_NET_RAW.
 //
 // As found on Linux 6.18:
 //   - A socket bound without SO_REUSEADDR refuses everyone else with EADDRINUSE, bind and
@@ -37,15 +39,16 @@ type Reservation struct {
 //
 // So the first way is tried first. If that is refused, the option is set for the bind and
 // cleared after it, and the reservation is given up if a socket there still has an owner.
-func ReservePort(network string, addr netip.AddrPort) (*Reservation, error) {
+func ReservePort(network string, addr netip.AddrPort, nic string) (*Reservation, error) {
 	b, err := plan(network, addr.Addr())
 	if err != nil {
 		return nil, fmt.Errorf("hostnet: reserve %s: %w", spell(addr), err)
 	}
+	b.nic = nic
 	r, err := reserve(b, addr.Port())
 	if b.dual && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL)) {
 		// A kernel without IPv6, or with it switched off.
-		r, err = reserve(binding{addr: netip.IPv4Unspecified()}, addr.Port())
+		r, err = reserve(binding{addr: netip.IPv4Unspecified(), nic: nic}, addr.Port())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("hostnet: reserve %s: %w", spell(addr), err)
@@ -92,6 +95,11 @@ func bind(fd int, b binding, port uint16) (uint16, error) {
 		}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only); err != nil {
 			return 0, err
+		}
+	}
+	if b.nic != "" {
+		if err := unix.BindToDevice(fd, b.nic); err != nil {
+			return 0, fmt.Errorf("bind to %s: %w", b.nic, err)
 		}
 	}
 	sa, err := sockaddr(b.addr, port)

@@ -21,9 +21,13 @@ func newHost(t *testing.T) *lab.Host {
 	return lab.ForTest(t, lab.Config{}).A
 }
 
-func reservePort(h *lab.Host, network, addr string) (r *Reservation, err error) {
+func reservePort(h *lab.Host, network, addr string) (*Reservation, error) {
+	return reserveOn(h, network, addr, "")
+}
+
+func reserveOn(h *lab.Host, network, addr, nic string) (r *Reservation, err error) {
 	err = h.Do(func() error {
-		r, err = ReservePort(network, netip.MustParseAddrPort(addr))
+		r, err = ReservePort(network, netip.MustParseAddrPort(addr), nic)
 		return err
 	})
 	return r, err
@@ -124,11 +128,45 @@ func TestReserveSpellsTheWildcard(t *testing.T) {
 	r := mustReserve(t, h, "tcp", "0.0.0.0:0")
 	taken := netip.AddrPortFrom(netip.Addr{}, r.Addr().Port())
 	var err error
-	if doErr := h.Do(func() error { _, err = ReservePort("tcp", taken); return nil }); doErr != nil {
+	if doErr := h.Do(func() error { _, err = ReservePort("tcp", taken, ""); return nil }); doErr != nil {
 		t.Fatal(doErr)
 	}
 	if want := fmt.Sprintf("hostnet: reserve :%d: address already in use", taken.Port()); err == nil || err.Error() != want {
 		t.Errorf("error = %v, want %s", err, want)
+	}
+}
+
+// A port may be reserved for each of two interfaces, and no server has it as long as one of them
+// has.
+func TestReserveForEachInterface(t *testing.T) {
+	h := newHost(t)
+	first, err := reserveOn(h, "tcp", "[::]:0", h.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.AddrPortFrom(netip.IPv6Unspecified(), first.Addr().Port()).String()
+	if _, err := reserveOn(h, "tcp", addr, h.Interface); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("the same interface: error = %v, want EADDRINUSE", err)
+	}
+	second, err := reserveOn(h, "tcp", addr, "lo")
+	if err != nil {
+		t.Fatalf("another interface: %v", err)
+	}
+	for _, r := range []*Reservation{first, second} {
+		for _, a := range []string{addr, netip.AddrPortFrom(h.IP4.Addr(), first.Addr().Port()).String()} {
+			if _, err := listen(t, h, "tcp", a); !errors.Is(err, unix.EADDRINUSE) {
+				t.Errorf("a server at %s: error = %v, want EADDRINUSE", a, err)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := listen(t, h, "tcp", addr); err != nil {
+		t.Errorf("after Close: %v", err)
+	}
+	if _, err := reserveOn(h, "tcp", "[::]:0", "none"); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("no such interface: error = %v, want ENODEV", err)
 	}
 }
 
