@@ -45,6 +45,8 @@ type Direction struct {
 	Duplicate float64
 	// Corrupt is the probability that one bit of a frame flips, after the Ethernet header:
 	// a frame whose addresses are wrong is merely lost, and Loss is for that.
+	// On a veth whose other end leaves checksums to hardware that is not there (Info.LinkLocal)
+	// nobody notices what was spoilt on receipt: switch that off there (ethtool -K DEV tx off).
 	Corrupt float64
 	// Reorder is the probability that a frame is held back until ReorderBy others have
 	// overtaken it (default 3), or ReorderMax has passed (default 10 ms).
