@@ -70,6 +70,26 @@ func (p *Port) kickTX() {
 	}
 }
 
+// A port that closes waits for what is on the transmit ring up to drainMax, and looks every
+// drainEvery. A driver that is not done by then has no link, or is in trouble.
+const (
+	drainMax   = 50 * time.Millisecond
+	drainEvery = 500 * time.Microsecond
+)
+
+// drain waits until a zero-copy driver has taken what is on the transmit ring, in its own time:
+// the last of it are the RSTs and FINs by which a stack that stops tells its peers, and what the
+// driver has not taken when the socket closes is lost. In copy mode Flush has sent all.
+func (p *Port) drain() {
+	if !p.sock.zeroCopy {
+		return
+	}
+	for end := time.Now().Add(drainMax); p.sock.tx.unread() > 0 && time.Now().Before(end); {
+		p.kickTX()
+		time.Sleep(drainEvery)
+	}
+}
+
 // kickRX tells a driver that ran out of receive frames that there are some again. Only
 // zero-copy drivers ask for it. With BusyPoll it is what drives the device.
 func (p *Port) kickRX() {

@@ -186,6 +186,7 @@ func (p *Port) Close() error {
 		return fmt.Errorf("xsk: close %s: %w", p.info.Name, os.ErrClosed)
 	}
 	p.Wake()
+	p.drain()
 	p.stats.keepKernel(p.raw)
 	missing := p.missing()
 	s := p.sock
