@@ -164,10 +164,10 @@ func TestBenchCompare(t *testing.T) {
 	}
 }
 
-// Over a NIC, the other end is a server on another machine.
-func TestBenchNIC(t *testing.T) {
-	testutil.Privileged(t)
-	l := lab.ForTest(t, lab.Config{})
+// serveBench starts millrace bench serve on kernel TCP in b, on port 5001. What it returns ends
+// that, and wants it to end well.
+func serveBench(t *testing.T, l *lab.Lab) (stop func()) {
+	t.Helper()
 	server := l.B.Command(t.Context(), binary, "bench", "serve", "--stack", "kernel", "--listen", ":5001")
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -180,6 +180,22 @@ func TestBenchNIC(t *testing.T) {
 		_ = c.Close()
 		return true
 	}, "the server")
+	return func() {
+		t.Helper()
+		if err := server.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Wait(); err != nil {
+			t.Errorf("the server ends: %v, want status 0", err)
+		}
+	}
+}
+
+// Over a NIC, the other end is a server on another machine.
+func TestBenchNIC(t *testing.T) {
+	testutil.Privileged(t)
+	l := lab.ForTest(t, lab.Config{})
+	stop := serveBench(t, l)
 	args := append(strings.Fields("bench throughput --link nic --nic veth-a --to 10.77.0.2:5001 --json"), quick...)
 	out, err := l.A.Command(t.Context(), binary, args...).Output()
 	if err != nil {
@@ -189,12 +205,7 @@ func TestBenchNIC(t *testing.T) {
 	if about := m.Rows[0].Cells[0].About; !strings.Contains(about, "veth-a") {
 		t.Errorf("about millrace: %q, want its NIC", about)
 	}
-	if err := server.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Wait(); err != nil {
-		t.Errorf("the server ends: %v, want status 0", err)
-	}
+	stop()
 }
 
 // The modes of an interface are measured against a server elsewhere, and what was found is what
@@ -203,18 +214,7 @@ func TestBenchModes(t *testing.T) {
 	testutil.Privileged(t)
 	state := t.TempDir()
 	l := lab.ForTest(t, lab.Config{})
-	server := l.B.Command(t.Context(), binary, "bench", "serve", "--stack", "kernel", "--listen", ":5001")
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	testutil.Eventually(t, 10*time.Second, func() bool {
-		c, err := l.A.Dial(context.Background(), "tcp", net.JoinHostPort(l.B.IP4.Addr().String(), "5001"))
-		if err != nil {
-			return false
-		}
-		_ = c.Close()
-		return true
-	}, "the server")
+	stop := serveBench(t, l)
 	ask := func(args ...string) []byte {
 		t.Helper()
 		cmd := l.A.Command(t.Context(), binary, args...)
@@ -253,12 +253,7 @@ func TestBenchModes(t *testing.T) {
 			t.Errorf("doctor lacks %q:\n%s", said, out)
 		}
 	}
-	if err := server.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Wait(); err != nil {
-		t.Errorf("the server ends: %v, want status 0", err)
-	}
+	stop()
 }
 
 // A signal stops a measurement at once: status 0, nothing printed, nothing left.
