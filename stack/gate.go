@@ -20,8 +20,9 @@ type gate struct {
 	port    dataplane.SharedPort
 
 	deadline atomic.Int64 // mono.Time; 0 is none
+	rings    atomic.Int64 // when timer opens the gate, a mono.Time; 0: it does not
 	timerMu  sync.Mutex
-	timer    *time.Timer // nil while there is no deadline
+	timer    *time.Timer // nil until somebody has waited with a deadline
 }
 
 // awaited says whether somebody waits.
@@ -41,13 +42,15 @@ func (g *gate) open() {
 	}
 }
 
-// wait returns when the gate was opened after ready was false. It may return early.
+// wait returns when the gate was opened after ready was false, or at the deadline. It may return
+// early.
 func (g *gate) wait(ready func() bool) {
 	if g.ch == nil {
 		g.ch = make(chan struct{}, 1) // for who sees that somebody waits
 	}
 	g.waiting.Store(true)
 	if !ready() {
+		g.arm()
 		<-g.ch
 	}
 	g.waiting.Store(false)
@@ -59,33 +62,48 @@ func (g *gate) expired() bool {
 	return d != 0 && int64(clock()) >= d
 }
 
+// until is the deadline, or end if that is sooner.
+func (g *gate) until(end mono.Time) mono.Time {
+	if d := g.deadline.Load(); d != 0 {
+		return min(end, mono.Time(d))
+	}
+	return end
+}
+
 // setDeadline sets the deadline, or takes it away with a zero time. It applies to who waits
-// already, too.
+// already, too, who looks again. A timer is there only for who waits: most deadlines are moved on
+// before anyone has to, and to set a timer may wake a thread of the runtime's.
 func (g *gate) setDeadline(t time.Time) {
+	at := int64(0)
+	if !t.IsZero() {
+		at = int64(max(clock().Add(time.Until(t)), 1)) // a time before the clock's zero would read as none
+	}
+	g.deadline.Store(at)
+	g.open()
+}
+
+// arm sees to it that the gate is opened at the deadline. A timer that rings before is left as it
+// is: who is woken too early looks, and waits again.
+func (g *gate) arm() {
+	at, rings := g.deadline.Load(), g.rings.Load()
+	if at == 0 || rings != 0 && rings <= at {
+		return
+	}
 	g.timerMu.Lock()
 	defer g.timerMu.Unlock()
-	if g.timer != nil {
-		g.timer.Stop()
-	}
-	if t.IsZero() {
-		g.deadline.Store(0)
-		g.timer = nil
-		return
-	}
-	d := time.Until(t)
-	at := clock().Add(d)
-	// A time before the clock's zero would read as none.
-	g.deadline.Store(int64(max(at, mono.Time(1))))
-	if d <= 0 {
-		g.open()
-		return
-	}
+	d := mono.Time(at).Sub(clock())
+	g.rings.Store(at)
 	if g.timer == nil {
-		// One that fires after the deadline was moved opens the gate in vain, once.
-		g.timer = time.AfterFunc(d, g.open)
+		g.timer = time.AfterFunc(d, g.ring)
 		return
 	}
 	g.timer.Reset(d)
+}
+
+// ring is what the timer does.
+func (g *gate) ring() {
+	g.rings.Store(0) // before who waits looks, and arms it again
+	g.open()
 }
 
 // stop ends the timer.
@@ -94,5 +112,6 @@ func (g *gate) stop() {
 	defer g.timerMu.Unlock()
 	if g.timer != nil {
 		g.timer.Stop()
+		g.rings.Store(0)
 	}
 }

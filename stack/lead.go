@@ -129,7 +129,7 @@ func (w *worker) leadOn(c *Conn) {
 			}
 			continue
 		}
-		next := min(end, w.e.Deadline())
+		next := g.until(min(end, w.e.Deadline()))
 		if next <= now {
 			continue
 		}
