@@ -100,8 +100,8 @@ type SharedPort interface {
 	// Owing says that frames wait to be sent, or to become free, and that no event tells when
 	// that has changed: Wait, which knows, must be entered anew.
 	Owing() bool
-	// Mute has frames that come end Poll alone, and not Wait, until Unmute. Those that are
-	// Pending after Unmute may never end Wait: who calls it looks, and calls Wake.
+	// Mute has frames, those that are Pending too, end Poll alone, and not Wait, until Unmute. Those
+	// that are Pending after Unmute may never end Wait: who calls it looks, and calls Wake.
 	Mute()
 	Unmute()
 	// Poll blocks until frames can be received, Interrupt is called, or d has passed, and may

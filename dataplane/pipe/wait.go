@@ -64,7 +64,7 @@ func (p *Port) Wait(d time.Duration) error {
 
 // due says whether Wait has nothing to wait for.
 func (p *Port) due() bool {
-	if p.Pending() {
+	if p.Pending() && !p.muted.Load() {
 		return true
 	}
 	if p.starved.Load() && !p.home.drained() {

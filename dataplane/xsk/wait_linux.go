@@ -29,10 +29,10 @@ type waiter struct {
 	ready  func(uintptr) bool
 	retry  atomic.Int64 // the next Wait's limit while the kernel does not take our frames
 
-	mu      sync.Mutex // of what follows
-	asleep  bool       // in sleep
-	muted   bool
-	armed   bool // epoll tells of frames
+	mu      sync.Mutex  // of what follows
+	asleep  bool        // in sleep
+	muted   atomic.Bool // written under mu
+	armed   bool        // epoll tells of frames
 	epoll   *os.File
 	raw     syscall.RawConn // of epoll
 	epollFD int
@@ -120,7 +120,7 @@ func (p *Port) Wait(d time.Duration) error {
 	if p.closed.Load() {
 		return fmt.Errorf("xsk: wait on %s: %w", p.info.Name, net.ErrClosed)
 	}
-	if d == 0 || p.wait.woken.Swap(false) || !p.sock.rx.drained() {
+	if d == 0 || p.wait.woken.Swap(false) || p.come() {
 		return nil
 	}
 	if p.Owing() {
@@ -181,14 +181,14 @@ func (w *waiter) setAsleep(asleep bool) {
 func (w *waiter) setMuted(muted bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.muted = muted
+	w.muted.Store(muted)
 	w.rearm()
 }
 
 // rearm has epoll tell of frames, or not. Of those that are there already it may tell or not:
 // look at the ring afterwards. The caller holds mu.
 func (w *waiter) rearm() {
-	arm := w.asleep && !w.muted
+	arm := w.asleep && !w.muted.Load()
 	if arm == w.armed || w.interrupt < 0 {
 		return
 	}
@@ -239,7 +239,10 @@ func (p *Port) Interrupt() {
 
 // due is called by the netpoller before each sleep, after it has armed: its events are
 // edges, so what came before the arming must be seen here.
-func (p *Port) due(uintptr) bool { return p.wait.woken.Load() || !p.sock.rx.drained() }
+func (p *Port) due(uintptr) bool { return p.wait.woken.Load() || p.come() }
+
+// come says whether there are frames that end Wait.
+func (p *Port) come() bool { return !p.sock.rx.drained() && !p.wait.muted.Load() }
 
 // sleepAlone waits for Wake and time alone.
 func (p *Port) sleepAlone(d time.Duration) {
