@@ -76,6 +76,9 @@ func tcpAddr(a netip.AddrPort) net.TCPAddr {
 
 // ConnEvent is called by the worker when something happened.
 func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
+	if e&engine.Readable != 0 {
+		c.w.leader.sole.came(c)
+	}
 	if e&(engine.Readable|engine.Closed) != 0 && (c.rd.awaited() || c.w.leader.gate == &c.rd) && c.readable() {
 		c.c.HoldACK() // until the reader writes, or waits again
 		c.rd.open()
@@ -86,6 +89,9 @@ func (c *Conn) ConnEvent(_ *engine.Conn, e engine.Events) {
 	if e&(engine.Writable|engine.Open|engine.Closed) != 0 && c.wr.waiting.Load() && c.writable() {
 		c.wr.open()
 		c.w.woke = true
+	}
+	if e&engine.Closed != 0 {
+		c.w.leader.sole.forget(c)
 	}
 	if e&engine.Replaced != 0 {
 		c.s.warnReplaced(c.c)
@@ -132,8 +138,8 @@ func (c *Conn) read(b []byte) (int, error) {
 func (c *Conn) awaitData() {
 	if c.turns.Wait(c.wrote.Swap(false)) {
 		c.w.lead(c)
-	} else {
-		c.guess()
+	} else if !c.guess() {
+		c.leadAlone()
 	}
 	if c.c.Status().ACKHeld() && !c.readable() {
 		c.c.PostACK() // there was no answer to carry it

@@ -21,21 +21,37 @@ import (
 type leader struct {
 	mu        sync.Mutex     // held by who leads; for ever when the worker has ended
 	wanted    atomic.Bool    // a reader would have led if the worker had slept
-	skip      atomic.Int32   // how many more times none tries
-	dear      int32          // how many it was last; of who holds the worker's mu
+	turns     chances        // of readers whose connections take turns
 	newcomers spin.Newcomers // of readers of young connections; of who holds the worker's mu
+	sole      sole
 	hush      hush
 	gate      *gate // of who leads; guarded by the worker's mu
 }
 
-// vain has the next reads do without: leading did not pay. The caller holds the worker's mu.
-func (l *leader) vain() {
-	l.dear = min(max(1, 2*l.dear), leadSkip)
-	l.skip.Store(l.dear)
+// chances is how often to try what does not always pay.
+type chances struct {
+	skip atomic.Int32 // how many more chances are left out
+	dear int32        // how many it was last; of who holds the worker's mu
 }
 
-// paid is called after leading did. The caller holds the worker's mu.
-func (l *leader) paid() { l.dear = max(0, l.dear-1) }
+// take says whether to try. Any goroutine may call it.
+func (c *chances) take() bool { return c.skip.Load() <= 0 || c.skip.Add(-1) < 0 }
+
+// open says whether the next take would say so.
+func (c *chances) open() bool { return c.skip.Load() <= 0 }
+
+// vain has the next chances left out: to try did not pay. The caller holds the worker's mu.
+func (c *chances) vain() {
+	c.dear = min(max(1, 2*c.dear), leadSkip)
+	c.skip.Store(c.dear)
+}
+
+// paid is called after it did. The caller holds the worker's mu.
+func (c *chances) paid() {
+	if c.open() {
+		c.dear = max(0, c.dear-1)
+	}
+}
 
 const (
 	// leadMax is how long a reader leads before it waits like all others: while it does, it
@@ -51,25 +67,17 @@ const (
 )
 
 // takeLead has the caller, who holds g, receive in place of the worker until it calls
-// leaveLead. It says false where that cannot be, or does not pay: who guesses spins whether the
-// worker is awake or not.
-func (w *worker) takeLead(g *gate, guess bool) bool {
+// leaveLead. It says false where that cannot be, or where due says no, with the worker's mu held.
+func (w *worker) takeLead(g *gate, due func() bool) bool {
 	l := &w.leader
 	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || !l.mu.TryLock() {
 		return false
 	}
 	if !w.mu.TryLock() {
-		if !guess {
-			l.wanted.Store(true)
-		}
 		l.mu.Unlock()
 		return false
 	}
-	// The worker has ended, or is about to run.
-	if w.closed || !guess && w.until == 0 || guess && !l.guesses() {
-		if !guess {
-			l.wanted.Store(true)
-		}
+	if w.closed || !due() {
 		w.mu.Unlock()
 		l.mu.Unlock()
 		return false
@@ -98,7 +106,11 @@ func (w *worker) leaveLead(muted bool) {
 // reader, who holds its gate. It waits at the gate afterwards, if c is still not readable.
 func (w *worker) lead(c *Conn) {
 	l := &w.leader
-	if l.skip.Load() > 0 && l.skip.Add(-1) >= 0 || !w.takeLead(&c.rd, false) {
+	if !l.turns.take() {
+		return
+	}
+	if !w.takeLead(&c.rd, w.asleep) {
+		l.wanted.Store(true)
 		return
 	}
 	w.leadOn(c)
@@ -107,12 +119,15 @@ func (w *worker) lead(c *Conn) {
 	}
 	switch {
 	case w.shared.Pending():
-		l.vain() // more comes than one reader takes: the worker does it beside us
-	case l.skip.Load() == 0:
-		l.paid()
+		l.turns.vain() // more comes than one reader takes: the worker does it beside us
+	default:
+		l.turns.paid()
 	}
-	w.leaveLead(l.skip.Load() == 0 && c.readable())
+	w.leaveLead(l.turns.open() && c.readable())
 }
+
+// asleep says whether the worker sleeps, and is not about to run. The caller holds mu.
+func (w *worker) asleep() bool { return w.until != 0 }
 
 // leadOn steps and waits. The caller holds mu.
 func (w *worker) leadOn(c *Conn) {
@@ -124,7 +139,7 @@ func (w *worker) leadOn(c *Conn) {
 		}
 		if w.e.Step(now) {
 			if w.woke && !ready() {
-				w.leader.vain() // it was for others
+				w.leader.turns.vain() // it was for others
 				return
 			}
 			continue
@@ -190,6 +205,7 @@ func (w *worker) help() bool {
 		h.turns.Add(1)
 		w.e.Step(clock())
 	}
+	w.leader.sole.helped()
 	w.settle()
 	return true
 }

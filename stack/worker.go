@@ -105,7 +105,13 @@ func (w *worker) run() {
 			}
 			worked = now
 			w.bulk.Came(w.e.Received())
-			w.yield()
+			if !w.cede() {
+				w.yield()
+				continue
+			}
+			if w.sleep(now) != nil {
+				break // the port is closed
+			}
 			continue
 		}
 		if w.leader.wanted.Swap(false) {
@@ -149,7 +155,7 @@ func (w *worker) run() {
 // spins says whether the worker is to spin before it sleeps. Where readers take the lead they
 // do, and better the worker sleeps than that it is in their way.
 func (w *worker) spins() bool {
-	return w.spin == SpinForever || w.spin > 0 && (w.shared == nil || !w.helped || w.leader.skip.Load() > 0)
+	return w.spin == SpinForever || w.spin > 0 && (w.shared == nil || !w.helped || !w.leader.turns.open())
 }
 
 // spinning returns how long the worker is to spin before it sleeps. For a handler that takes

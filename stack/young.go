@@ -32,20 +32,21 @@ func (c *Conn) seen() {
 	}
 }
 
-// guess has the reader of a young connection spin for what comes, in place of the worker. It is
-// for c's reader, who holds its gate.
-func (c *Conn) guess() {
+// guess has the reader of a young connection spin for what comes, in place of the worker, and
+// says whether c is one. It is for c's reader, who holds its gate.
+func (c *Conn) guess() bool {
 	if c.young.waits == 0 {
-		return
+		return false
 	}
 	c.young.waits--
 	c.seen()
 	c.w.guessFor(&c.rd, c.readable)
+	return true
 }
 
 // guessFor spins for ready in place of the worker, if that pays. It is for who holds g.
 func (w *worker) guessFor(g *gate, ready func() bool) {
-	if w.takeLead(g, true) {
+	if w.takeLead(g, w.leader.guesses) {
 		w.guessOn(ready)
 		w.leaveLead(ready())
 	}

@@ -6,6 +6,7 @@
 //   - [Answers]: how long to look for the answer of such a peer?
 //   - [Newcomers]: to look for what comes of connections too new to be known?
 //   - [Bulk]: to look for the next frames of data that comes in bulk?
+//   - [Alone]: to leave bulk data to the one reader that it is for?
 //   - [Watch]: how often to see after readers that have frames wake nobody?
 //
 // They are told what happened, and read no clock. None may be used by two goroutines at once.
