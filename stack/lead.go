@@ -67,18 +67,22 @@ const (
 )
 
 // takeLead has the caller, who holds g, receive in place of the worker until it calls
-// leaveLead. It says false where that cannot be, or where due says no, with the worker's mu held.
-func (w *worker) takeLead(g *gate, due func() bool) bool {
+// leaveLead. It says false where that cannot be, because somebody else leads or the engine is
+// being stepped, or where due says no, which has the worker's mu. Where it is the worker that is in
+// the way, it is told by wants.
+func (w *worker) takeLead(g *gate, due func() bool, wants *atomic.Bool) bool {
 	l := &w.leader
 	if w.shared == nil || runtime.GOMAXPROCS(0) == 1 || !l.mu.TryLock() {
 		return false
 	}
-	if !w.mu.TryLock() {
-		l.mu.Unlock()
-		return false
-	}
-	if w.closed || !due() {
-		w.mu.Unlock()
+	stepped := !w.mu.TryLock()
+	if stepped || w.closed || !due() {
+		if wants != nil {
+			wants.Store(true)
+		}
+		if !stepped {
+			w.mu.Unlock()
+		}
 		l.mu.Unlock()
 		return false
 	}
@@ -106,11 +110,7 @@ func (w *worker) leaveLead(muted bool) {
 // reader, who holds its gate. It waits at the gate afterwards, if c is still not readable.
 func (w *worker) lead(c *Conn) {
 	l := &w.leader
-	if !l.turns.take() {
-		return
-	}
-	if !w.takeLead(&c.rd, w.asleep) {
-		l.wanted.Store(true)
+	if !l.turns.take() || !w.takeLead(&c.rd, w.asleep, &l.wanted) {
 		return
 	}
 	w.leadOn(c)

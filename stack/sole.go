@@ -42,8 +42,10 @@ func (s *sole) came(c *Conn) {
 func (s *sole) forget(c *Conn) {
 	if s.last == c {
 		s.last = nil
-		s.conn.Store(nil)
-		s.left.Store(0)
+		if s.conn.Load() != nil {
+			s.conn.Store(nil)
+			s.left.Store(0)
+		}
 	}
 }
 
@@ -56,11 +58,7 @@ func (c *Conn) leadAlone() {
 		return
 	}
 	left := mono.Time(s.left.Swap(0))
-	if !s.tries.take() {
-		return
-	}
-	if !w.takeLead(&c.rd, w.asleep) {
-		s.wants.Store(true)
+	if !s.tries.take() || !w.takeLead(&c.rd, w.asleep, &s.wants) {
 		return
 	}
 	s.returned(left)

@@ -46,7 +46,7 @@ func (c *Conn) guess() bool {
 
 // guessFor spins for ready in place of the worker, if that pays. It is for who holds g.
 func (w *worker) guessFor(g *gate, ready func() bool) {
-	if w.takeLead(g, w.leader.guesses) {
+	if w.takeLead(g, w.leader.guesses, nil) {
 		w.guessOn(ready)
 		w.leaveLead(ready())
 	}
