@@ -123,6 +123,14 @@ type KeepingPort interface {
 	Return(f Frame)
 }
 
+// CrowdedPort is a Port that loses what comes when too much of it waits, and knows how much does.
+type CrowdedPort interface {
+	Port
+	// Crowded says that half of the room for received frames is taken, by those that wait to be
+	// received and those that were not freed. For the worker.
+	Crowded() bool
+}
+
 // Info describes a port. It does not change while the port is open.
 type Info struct {
 	// Name says what the port is, for logs: "xsk eth0/3 zero-copy", "pipe a".

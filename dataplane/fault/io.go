@@ -118,6 +118,12 @@ func (p *Port) Return(f dataplane.Frame) {
 	}
 }
 
+// Crowded says whether the wrapped port is, of one that knows.
+func (p *Port) Crowded() bool {
+	inner, ok := p.inner.(dataplane.CrowdedPort)
+	return ok && inner.Crowded()
+}
+
 // Alloc lends transmit frames of the wrapped port.
 func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }
 

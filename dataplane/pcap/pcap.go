@@ -156,6 +156,12 @@ func (p *Port) Leave(frames []dataplane.Frame) { p.inner.(dataplane.KeepingPort)
 // Return gives one of those back.
 func (p *Port) Return(f dataplane.Frame) { p.inner.(dataplane.KeepingPort).Return(f) }
 
+// Crowded says whether the wrapped port is, of one that knows.
+func (p *Port) Crowded() bool {
+	inner, ok := p.inner.(dataplane.CrowdedPort)
+	return ok && inner.Crowded()
+}
+
 // Alloc lends transmit frames.
 func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }
 

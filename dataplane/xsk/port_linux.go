@@ -57,6 +57,7 @@ type Port struct {
 var (
 	_ dataplane.SharedPort  = (*Port)(nil)
 	_ dataplane.KeepingPort = (*Port)(nil)
+	_ dataplane.CrowdedPort = (*Port)(nil)
 )
 
 // Open opens a socket for one receive queue. The calling thread must be in the network

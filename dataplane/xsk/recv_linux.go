@@ -51,6 +51,10 @@ func (p *Port) Recv(dst []dataplane.Frame) int {
 	return b.whole
 }
 
+// Crowded says whether less than half as many frames are there for the kernel to fill as the receive
+// ring holds. The rest wait on it, or were kept; the NIC's own ring is not counted.
+func (p *Port) Crowded() bool { return p.sock.fill.unread() < uint32(p.cfg.RXRing)/2 }
+
 // batch is what a Recv has so far: n frames, of which those before whole are whole packets.
 type batch struct {
 	dst             []dataplane.Frame
