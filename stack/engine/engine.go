@@ -100,6 +100,7 @@ func (cfg Config) withDefaults() Config {
 type Engine struct {
 	cfg     Config
 	port    dataplane.Port
+	crowds  dataplane.CrowdedPort // port, or nil
 	info    dataplane.Info
 	router  Router
 	secrets secrets
@@ -159,6 +160,7 @@ func New(cfg Config, port dataplane.Port, router Router) *Engine {
 	e.scratch.send.Init(e.cfg.Pool, 0)
 	e.scratch.recv.Init(e.cfg.Pool, 0)
 	e.listeners = make(map[listenKey]*Listener)
+	e.crowds, _ = port.(dataplane.CrowdedPort)
 	e.keeping.init(port, &e.info, e.cfg.Pool)
 	return e
 }

@@ -43,6 +43,7 @@ func (l *lately) between(p *wire.Packet) bool {
 // its readers and acknowledged: see bulkOctets.
 func (e *Engine) receive(now mono.Time) bool {
 	e.received = 0
+	e.noteCrowd()
 	left := bulkOctets
 	for {
 		n, octets := e.receiveBatch(now)

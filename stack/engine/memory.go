@@ -13,6 +13,19 @@ const connOctets = 4 << 10
 // memoryFull says that there is no memory for one more connection.
 func (e *Engine) memoryFull() bool { return e.cfg.Pool.Level() == queue.Full }
 
+// noteCrowd has connections hear of it that more waits to be received than is good, and counts how
+// often that began.
+func (e *Engine) noteCrowd() {
+	if e.crowds == nil {
+		return
+	}
+	crowded := e.crowds.Crowded()
+	if crowded && !e.core.Crowded {
+		e.stats.ReceiveCrowded++
+	}
+	e.core.Crowded = crowded
+}
+
 // noteMemory counts how often memory became scarce.
 func (e *Engine) noteMemory() {
 	pressed := e.cfg.Pool.Level() != queue.Plenty

@@ -19,6 +19,7 @@ type Stats struct {
 	Moved                uint64 // connections that went to the queue which the answer to their SYN came by
 	FramesExhausted      uint64 // output put off for want of a transmit frame
 	FramesKept           uint64 // received frames whose payload was not copied: see queue.Frames
+	ReceiveCrowded       uint64 // how often half of the room for received frames was taken
 	FramesKeptShort      uint64 // likewise, but as many as may be were kept already: copied at once
 	FramesSpilled        uint64 // frames kept, and copied later to make room
 	FramesKeptNow        int    // at this moment

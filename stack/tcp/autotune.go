@@ -1,9 +1,11 @@
 package tcp
 
 import (
+	"math"
 	"time"
 
 	"github.com/millrace-tcp/millrace/mono"
+	"github.com/millrace-tcp/millrace/stack/seq"
 	"github.com/millrace-tcp/millrace/stack/wire"
 )
 
@@ -14,7 +16,10 @@ type rightSizing struct {
 	rtt   time.Duration // as the receiver sees it; 0 before a sample
 	at    mono.Time     // when the present round trip began
 	taken uint64        // what the application had read then
-	space int           // the most that it has read in a round trip
+	space int32         // the most that it has read in a round trip
+
+	// RCV.NXT from which on it is seen what the window does that was halved last; 0: none was.
+	halved seq.Num
 
 	// Without timestamps a round trip is the time in which a window's worth arrives.
 	edge   uint64
@@ -35,6 +40,14 @@ func (r *rightSizing) noteRTT(d time.Duration) {
 // tuneReceive is called when data has come in order: it measures, and once a round trip
 // grows the buffer if the application takes as much as the window lets in.
 func (c *Conn) tuneReceive(now mono.Time, seg *wire.Segment) {
+	if c.rcv.halving && !c.rcv.NXT.Less(c.sizing.halved) {
+		c.rcv.halving = false
+	}
+	if c.p.Scratch.Crowded {
+		c.halveReceive()
+		c.sizing.at = 0 // what is read meanwhile is no measure
+		return
+	}
 	limit := c.p.Recv.Limit()
 	if c.p.RecvMax <= limit || !c.p.Recv.MayGrow() {
 		return
@@ -49,16 +62,43 @@ func (c *Conn) tuneReceive(now mono.Time, seg *wire.Segment) {
 		return
 	}
 	taken := c.p.Recv.Taken()
-	copied := int(taken - r.taken)
+	copied := int(min(taken-r.taken, math.MaxInt32/4))
 	r.at, r.taken = now, taken
-	if copied <= r.space {
+	if copied <= int(r.space) {
 		return
 	}
-	r.space = copied
+	r.space = int32(copied)
 	// Twice what is read now, for the sender may double it in the next round trip.
-	if want := 2*copied + sizingSlack*max(c.rcv.segMax, c.snd.mss); want > limit {
+	want := 2*copied + sizingSlack*max(c.rcv.segMax, c.snd.mss)
+	if r.halved != 0 {
+		want = min(want, limit+limit/4)
+	}
+	if want > limit {
 		c.p.Recv.SetLimit(min(want, c.p.RecvMax))
 	}
+}
+
+// crowdedLeast is what the buffer is not halved below: a window without scaling.
+const crowdedLeast = 64 << 10
+
+// halveReceive halves a buffer that grows by itself, where what comes is more than the worker
+// keeps up with: the senders do not know of each other, and each fills its window. Not again before
+// that has had its effect; and from then on the buffer grows by a quarter in a round trip. The
+// window closes as the reader reads: no octet that was offered is refused.
+func (c *Conn) halveReceive() {
+	r := &c.sizing
+	if c.p.RecvMax == 0 || c.rcv.halving {
+		return
+	}
+	limit := c.p.Recv.Limit()
+	least := max(crowdedLeast, 2*max(c.rcv.segMax, c.snd.mss))
+	if limit <= least {
+		return
+	}
+	limit = max(limit/2, least)
+	c.p.Recv.SetLimit(limit)
+	r.space = int32(limit / 2)
+	r.halved, c.rcv.halving = c.rcv.edge, true
 }
 
 // sizingSlack is how many segments are added to what a round trip needs.

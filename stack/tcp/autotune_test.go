@@ -14,7 +14,7 @@ func tuned(t testing.TB, o wire.Options) *script {
 	s.recv.Init(&s.pool, 16<<10)
 	s.send.Init(&s.pool, 16<<10)
 	p := s.params()
-	p.SendMax, p.RecvMax = 1<<20, 1<<20
+	p.SendMax, p.RecvMax, p.Scratch = 1<<20, 1<<20, &s.scratch
 	o.Has |= wire.HasMSS | wire.HasWScale
 	o.MSS, o.WScale = 1000, 7
 	syn := wire.Segment{SEQ: irs, Flags: wire.SYN, WND: 65535, Opt: o}
@@ -29,7 +29,7 @@ func tuned(t testing.TB, o wire.Options) *script {
 // play lets the peer send as much as the window takes, a window a round trip of 50 ms, and
 // the application read all of it, or not.
 func play(s *script, rounds int, reads bool) {
-	at := 1
+	at := 1 + int(s.recv.End())
 	buf := make([]byte, 1<<20)
 	for range rounds {
 		window := s.Info(s.now).RecvWindow
@@ -53,6 +53,52 @@ func TestReceiveBufferGrowsWithTheReader(t *testing.T) {
 	play(s, 12, true)
 	if got := s.recv.Limit(); got < 500<<10 {
 		t.Errorf("limit = %d after 12 round trips, want it grown to at least 500 KiB", got)
+	}
+}
+
+// Where the worker does not keep up the buffer is halved, once for each window, down to a bound, and
+// grows more slowly from then on. No octet that was offered is refused.
+func TestReceiveBufferIsHalvedInACrowd(t *testing.T) {
+	s := tuned(t, wire.Options{})
+	play(s, 12, true)
+	full := s.recv.Limit()
+	s.scratch.Crowded = true
+	at, end := s.recv.End(), s.recv.Edge()
+	play(s, 1, true)
+	if got := s.recv.Limit(); got != full/2 {
+		t.Errorf("limit = %d after a window in a crowd, want it halved from %d", got, full)
+	}
+	if got := s.recv.End() - at; got < end-at-1000 {
+		t.Errorf("%d octets came in, %d were offered", got, end-at)
+	}
+	play(s, 12, true)
+	if got := s.recv.Limit(); got != 64<<10 {
+		t.Errorf("limit = %d after many windows in a crowd, want %d", got, 64<<10)
+	}
+	s.scratch.Crowded = false
+	before := s.recv.Limit()
+	for range 8 {
+		play(s, 1, true)
+		if got := s.recv.Limit(); got < before || got > before+before/4 {
+			t.Errorf("limit = %d after a round trip, want it to grow by a quarter from %d at most", got, before)
+		}
+		before = s.recv.Limit()
+	}
+	if before < 128<<10 {
+		t.Errorf("limit = %d eight round trips after the crowd, want it grown", before)
+	}
+}
+
+// A buffer that the application has set stays as it is, crowd or not.
+func TestFixedReceiveBufferStaysInACrowd(t *testing.T) {
+	s := tuned(t, wire.Options{})
+	play(s, 12, true)
+	full := s.recv.Limit()
+	s.FixReceiveBuffer()
+	s.scratch.Crowded = true
+	play(s, 4, true)
+	if got := s.recv.Limit(); got != full {
+		t.Errorf("limit = %d, want %d as it was set", got, full)
 	}
 }
 

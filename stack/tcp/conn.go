@@ -107,6 +107,7 @@ type recvSpace struct {
 	tsOK     bool // timestamps were agreed, or are offered
 	sackOK   bool // likewise SACK
 	scaleOK  bool // likewise window scaling
+	halving  bool // the window was halved, and has not had its effect: see rightSizing
 	tsRecent uint32
 	tsSet    mono.Time // when tsRecent was taken
 	lastACK  seq.Num   // Last.ACK.sent of RFC 7323

@@ -7,6 +7,9 @@ import "github.com/millrace-tcp/millrace/stack/wire"
 type Scratch struct {
 	// Sums has Output sum the payload while it copies it. It is set before the first connection.
 	Sums bool
+	// Crowded says that more waits to be received than the worker keeps up with, of all connections
+	// together, so that soon some of it will be lost. The worker sets it before a batch.
+	Crowded bool
 
 	// newest is the segment sent last of those that the ACK delivers. It may have left the
 	// scoreboard, whose ring keeps it until more is sent.

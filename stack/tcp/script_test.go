@@ -18,14 +18,15 @@ import (
 type script struct {
 	t testing.TB
 	tcp.Conn
-	now   mono.Time
-	cfg   tcp.Config
-	send  queue.Send
-	recv  queue.Recv
-	pool  queue.Pool
-	stats tcp.Stats
-	win   uint16
-	place bool // what comes is put in its place before it is looked at
+	now     mono.Time
+	cfg     tcp.Config
+	send    queue.Send
+	recv    queue.Recv
+	pool    queue.Pool
+	stats   tcp.Stats
+	scratch tcp.Scratch // of tuned alone
+	win     uint16
+	place   bool // what comes is put in its place before it is looked at
 }
 
 const (

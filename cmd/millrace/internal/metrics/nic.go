@@ -98,6 +98,7 @@ var engineCounters = []struct {
 	{"millrace_frames_kept_total", "Received frames that lay where they were, payload and all, until it was read.", func(s *engine.Stats) uint64 { return s.FramesKept }},
 	{"millrace_frames_kept_short_total", "Received frames copied at once, for as many as may be were kept.", func(s *engine.Stats) uint64 { return s.FramesKeptShort }},
 	{"millrace_frames_spilled_total", "Received frames that were kept, and copied later to make room.", func(s *engine.Stats) uint64 { return s.FramesSpilled }},
+	{"millrace_receive_crowded_total", "Times half of the room for received frames was taken, and windows were halved.", func(s *engine.Stats) uint64 { return s.ReceiveCrowded }},
 	{"millrace_routes_held_total", "Times output waited for a neighbour's address.", func(s *engine.Stats) uint64 { return s.RoutesHeld }},
 	{"millrace_path_mtu_evicted_total", "Path MTUs forgotten early because too many were known.", func(s *engine.Stats) uint64 { return s.PathMTUEvicted }},
 	{"millrace_icmp_path_mtu_total", "Believed ICMP messages about the path's MTU.", func(s *engine.Stats) uint64 { return s.ICMPPathMTU }},
