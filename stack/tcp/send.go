@@ -347,9 +347,8 @@ func (c *Conn) blockedByPeer(now mono.Time, window bool) {
 // idle is reached when all data is sent: the application limits the connection.
 func (c *Conn) idle(now mono.Time) {
 	c.limitedBy(now, congestion.LimitApplication)
-	if c.rec.cwndLimited && c.pipe() < c.cwnd() {
-		c.rec.cwndLimited = false
-	}
+	// A window that all there was to send has filled is no less full for that.
+	c.rec.cwndLimited = c.pipe() >= c.cwnd()
 	// "C.inflight < C.cwnd and C.lost_out <= C.retrans_out": else it is not the application.
 	// https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr#section-4.1.2.4
 	if flight := c.pipe(); flight < c.cwnd() && c.board.lost == 0 {

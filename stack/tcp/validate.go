@@ -66,8 +66,17 @@ func (c *Conn) validate(now mono.Time) {
 // octets are on their way. It was not where more than half of it stays empty: then it is the link
 // that holds the sender back, which waits for frames and has not asked. Linux's
 // tcp_is_cwnd_limited draws the line there, too.
+//
+// In slow start more than half is enough, whoever held it back: what was acknowledged in a round
+// trip shows that the path carries it ("validated phase", pipeACK >= cwnd/2), and the window comes
+// to no more than twice that. https://www.rfc-editor.org/rfc/rfc7661.html#section-4.3
+// An algorithm that paces has no such slow start.
 func (c *Conn) cwndLimited(flight int) bool {
-	return c.rec.cwndLimited && 2*max(flight, int(c.valid.most), int(c.valid.before)) >= c.cwnd()
+	used := 2 * max(flight, int(c.valid.most), int(c.valid.before))
+	if c.flow.InSlowStart() && c.flow.Pacing() == 0 && used > c.cwnd() {
+		return true
+	}
+	return c.rec.cwndLimited && used >= c.cwnd()
 }
 
 // agePolicy is asked before new data is sent: is the window too old to be used whole?

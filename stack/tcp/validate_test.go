@@ -14,14 +14,14 @@ func TestWindowAges(t *testing.T) {
 	for _, tt := range []struct {
 		policy tcp.IdlePolicy
 		pause  time.Duration
-		want   int // of 36,000 at first
+		want   int // of 70,000 at first
 	}{
-		{tcp.IdleValidate, 4 * time.Minute, 36_000},
-		{tcp.IdleValidate, 6 * time.Minute, 18_000},
-		{tcp.IdleValidate, 11 * time.Minute, 10_000},
+		{tcp.IdleValidate, 4 * time.Minute, 70_000},
+		{tcp.IdleValidate, 6 * time.Minute, 35_000},
+		{tcp.IdleValidate, 11 * time.Minute, 17_500},
 		{tcp.IdleValidate, 5 * time.Hour, 10_000},
 		{tcp.IdleRestart, time.Minute, 10_000},
-		{tcp.IdleKeep, 5 * time.Hour, 36_000},
+		{tcp.IdleKeep, 5 * time.Hour, 70_000},
 	} {
 		s := established(t, tcp.Config{Idle: tt.policy}, wire.Options{})
 		s.write(60_000)
@@ -29,7 +29,7 @@ func TestWindowAges(t *testing.T) {
 			s.out()
 			s.in(wire.ACK, 1, 0, next+1000)
 		}
-		s.wantCwnd("grown", 36_000)
+		s.wantCwnd("grown", 70_000)
 		s.after(tt.pause)
 		s.write(100)
 		s.out()
@@ -54,5 +54,5 @@ func TestWindowAgesWhileLittleIsSent(t *testing.T) {
 		s.in(wire.ACK, 1, 0, next)
 		s.after(900 * time.Millisecond)
 	}
-	s.wantCwnd("after seven minutes of a segment a second", 18_000)
+	s.wantCwnd("after seven minutes of a segment a second", 35_000)
 }
