@@ -206,9 +206,6 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		c.idle(now)
 		return 0
 	}
-	if c.count.segsOut > 0 && unsent > 0 {
-		c.agePolicy(now)
-	}
 	room := c.payloadRoom(b)
 	larger := c.searchSize(now, unsent)
 	if larger > 0 {
@@ -228,6 +225,9 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 	octets := n
 	if fin {
 		octets++
+	}
+	if c.count.segsOut > 0 && n > 0 {
+		c.agePolicy(now)
 	}
 	if !c.owe.tailNew && !c.fits(n, c.sendWindow()) {
 		c.blockedByWindow(now)
