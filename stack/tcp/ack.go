@@ -28,6 +28,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 			c.challenge(now, &c.p.Stats.TCPAckTooOld)
 			return false
 		}
+		c.inputOvertaken(now, seg)
 		return true
 	}
 	if c.noNews(seg) {
@@ -35,13 +36,8 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 		return true
 	}
 	a := &c.ack
-	flight := c.pipe()
-	*a = congestion.Ack{}
-	a.Now, a.PriorFlight, a.CwndLimited = now, flight, c.cwndLimited(flight)
+	c.beginAck(now)
 	duplicate := c.isDuplicate(seg)
-	c.rec.original = 0
-	c.p.Scratch.newest = nil
-	c.rack.prior = c.rack.fack
 	dsacks := c.count.dsacks
 	c.updateWindow(now, seg)
 	if c.rcv.sackOK && seg.Opt.Has&wire.HasSACK != 0 {
@@ -62,11 +58,7 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	c.ecnReact(now)
 	c.probeAnswered(now, seg.ACK, duplicate, c.count.dsacks > dsacks)
 	if a.Acked > 0 {
-		c.flow.Flight = c.pipe()
-		c.rate.finish(c.p.Scratch, a, &c.flow)
-		c.rtt.minRTT = c.flow.MinRTT
-		a.InRecovery = a.InRecovery || c.rec.mode == modeFast
-		c.tellAck()
+		c.endAck()
 	}
 	if a.CumAcked > 0 {
 		c.timers[timerProbe] = c.probeTimeout(now)
@@ -78,6 +70,50 @@ func (c *Conn) inputACK(now mono.Time, seg *wire.Segment) bool {
 	}
 	c.closing(now)
 	return true
+}
+
+// beginAck starts the account of what an ACK brings.
+func (c *Conn) beginAck(now mono.Time) {
+	a := &c.ack
+	flight := c.pipe()
+	*a = congestion.Ack{}
+	a.Now, a.PriorFlight, a.CwndLimited = now, flight, c.cwndLimited(flight)
+	c.rec.original = 0
+	c.p.Scratch.newest = nil
+	c.rack.prior = c.rack.fack
+}
+
+// endAck tells the algorithm of an ACK that delivered something.
+func (c *Conn) endAck() {
+	a := &c.ack
+	c.flow.Flight = c.pipe()
+	c.rate.finish(c.p.Scratch, a, &c.flow)
+	c.rtt.minRTT = c.flow.MinRTT
+	a.InRecovery = a.InRecovery || c.rec.mode == modeFast
+	c.tellAck()
+}
+
+// inputOvertaken takes from an ACK that a newer one has overtaken what it alone may report: "each
+// octet that is cumulatively ACKed or SACKed should be marked accordingly in the scoreboard data
+// structure". It has no room for all blocks, so the newer one need not have repeated them. Whether
+// a time-out was spurious is left to ACKs that come in order.
+// https://www.rfc-editor.org/rfc/rfc6675.html#section-4
+func (c *Conn) inputOvertaken(now mono.Time, seg *wire.Segment) {
+	if !c.rcv.sackOK || seg.Opt.Has&wire.HasSACK == 0 || c.board.len() == 0 {
+		return
+	}
+	a := &c.ack
+	c.beginAck(now)
+	c.rack.prior = c.snd.UNA // out of order are the ACKs: of the segments that tells nothing
+	if a.Acked = c.takeSACK(now, seg); a.Acked == 0 {
+		return
+	}
+	c.flow.Delivered += uint64(a.Acked)
+	c.rec.lossWindow = 0
+	a.InRecovery = c.rec.mode == modeFast
+	c.recover(now, seg.ACK, false)
+	c.endAck()
+	c.timers[timerProbe] = mono.Never
 }
 
 // noNews says whether a segment tells a sender nothing but its window, as each does that a
@@ -131,7 +167,8 @@ func (c *Conn) takeSACK(now mono.Time, seg *wire.Segment) int {
 			c.dsacked(now, r) // the octets came twice (RFC 2883)
 		case i == 0 && seg.Opt.NSACK > 1 && next.Start.LessEq(r.Start) && r.End.LessEq(next.End):
 			c.dsacked(now, r) // likewise, above the ACK: the second block holds the first
-		case r.Start.LessEq(seg.ACK):
+		case r.End.LessEq(c.snd.UNA): // acknowledged by the ACK that has overtaken this one
+		case r.Start.LessEq(seq.Max(seg.ACK, c.snd.UNA)):
 			c.p.Stats.TCPSACKBlocksBad++ // the ACK says that this octet is missing
 		default:
 			n += c.markSacked(now, r, seg)
