@@ -10,6 +10,10 @@ import (
 // of the sixth step is not looked at: urgent data stays in line (RFC 6093, section 3.3).
 func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if !c.state.receives() {
+		if c.state == StateTimeWait && seg.LEN() > 0 {
+			// "Ignore the segment text", but it is a peer that has not heard our ACK, or another.
+			c.answer(now, &c.p.Stats.TCPACKSkippedTimeWait)
+		}
 		return
 	}
 	if seg.Flags.Has(wire.FIN) {

@@ -32,7 +32,7 @@ func (c *Conn) TimeWait() (TimeWait, bool) {
 // CanReuse says whether a connection begun by syn may take the place of t, by the rule of
 // Conn.CanReuse.
 func (t *TimeWait) CanReuse(syn *wire.Segment) bool {
-	if syn.Flags&(wire.SYN|wire.ACK|wire.RST) != wire.SYN {
+	if syn.Flags&(wire.SYN|wire.ACK|wire.RST|wire.FIN) != wire.SYN {
 		return false
 	}
 	if t.tsOK && syn.Opt.Has&wire.HasTimestamps != 0 && syn.Opt.TSVal != t.tsRecent {
