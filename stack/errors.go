@@ -29,6 +29,8 @@ func causeError(call string, cause engine.Cause) error {
 		return sysError(call, syscall.EHOSTUNREACH)
 	case engine.NetUnreachable:
 		return sysError(call, syscall.ENETUNREACH)
+	case engine.NoProtocol:
+		return sysError(call, syscall.ENOPROTOOPT)
 	case engine.Aborted:
 		return sysError(call, syscall.ECONNABORTED)
 	}

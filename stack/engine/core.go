@@ -38,4 +38,5 @@ const (
 	Unreachable = tcp.Unreachable
 
 	NetUnreachable = tcp.NetUnreachable
+	NoProtocol     = tcp.NoProtocol
 )

@@ -39,9 +39,12 @@ func (e *Engine) believe(now mono.Time, c *Conn, m *wire.ICMPError) {
 	switch m.Kind {
 	case wire.PacketTooBig:
 		e.tooBig(now, c, m.MTU)
-	case wire.PortUnreachable, wire.ProtoUnreachable:
+	case wire.PortUnreachable:
 		e.stats.ICMPUnreachable++
 		c.tcp.Unreachable(now, true)
+	case wire.ProtoUnreachable:
+		e.stats.ICMPUnreachable++
+		c.tcp.FailConnect(tcp.NoProtocol)
 	case wire.NetUnreachable:
 		e.stats.ICMPUnreachable++
 		c.tcp.FailConnect(tcp.NetUnreachable)

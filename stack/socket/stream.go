@@ -275,6 +275,8 @@ func Errno(cause engine.Cause) syscall.Errno {
 		return syscall.EHOSTUNREACH
 	case engine.NetUnreachable:
 		return syscall.ENETUNREACH
+	case engine.NoProtocol:
+		return syscall.ENOPROTOOPT
 	case engine.None, engine.Aborted:
 	}
 	return OK

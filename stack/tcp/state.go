@@ -72,6 +72,7 @@ const (
 	Aborted                     // by our own side
 	Unreachable                 // the network said so, of the host
 	NetUnreachable              // or of the host's network
+	NoProtocol                  // or that the host does not speak TCP
 )
 
 // String returns the cause as it is logged.
@@ -91,6 +92,8 @@ func (c Cause) String() string {
 		return "unreachable"
 	case NetUnreachable:
 		return "network unreachable"
+	case NoProtocol:
+		return "protocol unreachable"
 	}
 	return "unknown"
 }
