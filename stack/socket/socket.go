@@ -136,11 +136,16 @@ func (s *Socket) Read(b []byte) (int, syscall.Errno) {
 	if s.stream == nil {
 		return 0, syscall.ENOTCONN
 	}
-	if n := copy(b, s.peeked); n > 0 {
-		s.peeked = s.peeked[n:]
-		return n, OK
+	n := copy(b, s.peeked)
+	if n == 0 {
+		return s.stream.Read(b)
 	}
-	return s.stream.Read(b)
+	s.peeked = s.peeked[n:]
+	if n < len(b) && s.stream.c.Recv().Len() > 0 {
+		more, _ := s.stream.Read(b[n:])
+		n += more
+	}
+	return n, OK
 }
 
 // Peek is Read, but what it returns stays to be read.

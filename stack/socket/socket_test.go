@@ -96,7 +96,7 @@ func TestStream(t *testing.T) {
 	if n, _ := s.Unread(); n != 5 {
 		t.Errorf("%d unread, want 5", n)
 	}
-	for _, part := range []string{"he", "llo"} {
+	for _, part := range []string{"hel", "lo"} { // what was peeked, and what is behind it
 		if n, _ := s.Read(buf[:3]); string(buf[:n]) != part {
 			t.Errorf("read %q, want %q", buf[:n], part)
 		}
