@@ -138,7 +138,7 @@ type owed struct {
 type lifetime struct {
 	retries    int       // retransmissions of the oldest octet
 	probes     int       // unanswered probes
-	stalledAt  mono.Time // since when data is unacknowledged; Never: none is
+	stalledAt  mono.Time // since when our SYN, or data, is unacknowledged; Never: none is
 	readShut   bool      // the application reads no more
 	closed     bool      // the application has closed both sides
 	openedAt   mono.Time
@@ -159,6 +159,7 @@ func (c *Conn) Connect(now mono.Time, cfg *Config, p Params) {
 	c.ecnOpen()
 	c.setState(StateSynSent)
 	c.owe.syn = true
+	c.life.stalledAt = now
 	p.Stats.ActiveOpens++
 }
 
@@ -246,6 +247,8 @@ func (c *Conn) established(now mono.Time) {
 	c.rack.fack, c.rack.endSEQ, c.rack.mult = c.snd.UNA, c.snd.UNA, 1
 	c.rcv.heardAt = now
 	c.life.retries = 0
+	c.life.stalledAt = mono.Never
+	c.armUserTimeout(now)
 	c.armKeepalive(now)
 	c.events |= Open | Writable
 }

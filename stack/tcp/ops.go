@@ -132,8 +132,9 @@ func (c *Conn) SetKeepAlive(now mono.Time, on bool, idle, interval time.Duration
 	c.armKeepalive(now)
 }
 
-// SetUserTimeout bounds how long data may stay unacknowledged before the connection is given
-// up (RFC 9293, section 3.9.1, and RFC 5482 for the notion); 0 leaves it to Retries.
+// SetUserTimeout bounds how long data, or the SYN of an active open, may stay unacknowledged
+// before the connection is given up: "for any state" (RFC 9293, sections 3.9.1 and 3.10.8, and RFC
+// 5482 for the notion); 0 leaves it to Retries and SYNRetries.
 func (c *Conn) SetUserTimeout(now mono.Time, d time.Duration) {
 	c.opt.userTimeout = d
 	c.armUserTimeout(now)

@@ -49,6 +49,9 @@ func (c *Conn) Tick(now mono.Time) {
 		// "Flush all queues, signal the user, delete the TCB": nothing is sent, for who did
 		// not hear the data would not hear an RST (RFC 9293, section 3.10.8).
 		c.p.Stats.TCPAbortOnTimeout++
+		if !c.state.Synchronized() {
+			c.p.Stats.AttemptFails++
+		}
 		c.end(TimedOut)
 	}
 	if c.due(timerClose, now) {
