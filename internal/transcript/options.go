@@ -75,7 +75,8 @@ func (p *player) setCongestion(f *file, name string) operation {
 		return always(failed(syscall.ENOENT))
 	}
 	f.name = name
-	return always(failed(f.SetCongestion(algorithm(name))))
+	f.SetCongestion(p.now, algorithm(name))
+	return always(outcome{})
 }
 
 // setNumber sets an option that is a number, with the bounds that Linux has.

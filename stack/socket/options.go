@@ -123,13 +123,10 @@ func (s *Socket) SetBuffers(recv, send int) {
 	}
 }
 
-// SetCongestion is TCP_CONGESTION, before the connection is made.
-func (s *Socket) SetCongestion(algorithm func() congestion.Algorithm) syscall.Errno {
-	if s.stream != nil && s.stream.c.Status().Open() {
-		return syscall.EISCONN
-	}
+// SetCongestion is TCP_CONGESTION: of the connection, which it takes over, or of those to come.
+func (s *Socket) SetCongestion(now mono.Time, algorithm func() congestion.Algorithm) {
 	cfg := *s.config()
 	cfg.Congestion = algorithm
 	s.opts.TCP = &cfg
-	return OK
+	s.change(func(c *tcp.Conn) { c.SetAlgorithm(now, algorithm()) })
 }
