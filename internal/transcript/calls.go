@@ -50,7 +50,10 @@ func (p *player) prepare(c *pktdrill.Call) (operation, error) {
 	case "close":
 		return p.close(f, int(fd)), nil
 	case "shutdown":
-		how, _ := argument(c, 1)
+		how, ok := argument(c, 1)
+		if !ok || how < 0 || how > 2 {
+			return always(failed(syscall.EINVAL)), nil
+		}
 		return always(failed(f.Shutdown(p.now, how != 1, how != 0))), nil
 	case "fcntl":
 		return p.fcntl(f, c), nil

@@ -159,12 +159,21 @@ func ecnMode(n int) tcp.ECNMode {
 	return tcp.ECNOff
 }
 
+// atoi reads a number, or a product in the shell's arithmetic: $((4*1024)).
 func atoi(s string, otherwise int) int {
-	n, err := strconv.Atoi(strings.TrimSuffix(s, ";"))
-	if err != nil {
-		return otherwise
+	s = strings.TrimSuffix(s, ";")
+	if body, ok := strings.CutPrefix(s, "$(("); ok {
+		s = strings.TrimSuffix(body, "))")
 	}
-	return n
+	product := 1
+	for _, factor := range strings.Split(s, "*") {
+		n, err := strconv.Atoi(factor)
+		if err != nil {
+			return otherwise
+		}
+		product *= n
+	}
+	return product
 }
 
 // algorithm returns the congestion control of a name: Reno for what this stack does not

@@ -32,6 +32,7 @@ func (p *player) setOption(f *file, c *pktdrill.Call) (operation, error) {
 		f.Settings().Linger = -1
 		if on.Int != 0 {
 			f.Settings().Linger = int(seconds.Int)
+			f.values["linger"] = seconds.Int
 		}
 		return always(outcome{}), nil
 	case "TCP_CONGESTION":
@@ -146,6 +147,9 @@ func (p *player) getOption(f *file, c *pktdrill.Call) (operation, error) {
 		}
 		return always(o), nil
 	}
+	if name == "SO_LINGER" {
+		return always(lingerIs(f, arg)), nil
+	}
 	got, known := p.number(f, name)
 	if !known {
 		return always(failed(syscall.ENOPROTOOPT)), nil
@@ -155,6 +159,23 @@ func (p *player) getOption(f *file, c *pktdrill.Call) (operation, error) {
 		o.err = fmt.Errorf("%s is to be %d, it is %d", name, want, got)
 	}
 	return always(o), nil
+}
+
+// lingerIs compares SO_LINGER to what it must say: {onoff=1, linger=2}.
+func lingerIs(f *file, want pktdrill.Expr) outcome {
+	on, seconds := 0, f.values["linger"]
+	if f.Settings().Linger >= 0 {
+		on = 1
+	}
+	for _, field := range []struct {
+		name string
+		got  int64
+	}{{"onoff", int64(on)}, {"linger", seconds}} {
+		if e, ok := want.Get(field.name); ok && e.Int != field.got {
+			return outcome{err: fmt.Errorf("SO_LINGER's %s is to be %d, it is %d", field.name, e.Int, field.got)}
+		}
+	}
+	return outcome{}
 }
 
 // number is what an option says.
@@ -169,9 +190,13 @@ func (p *player) number(f *file, name string) (int64, bool) {
 		"SO_RCVBUF": int64(2 * p.hints.recv[0]), "SO_SNDBUF": int64(p.hints.send[0]), "TCP_MAXSEG": 536,
 	}
 	switch name {
-	case "SO_RCVBUF", "SO_SNDBUF":
+	case "SO_RCVBUF":
 		if set {
-			return 2 * v, true
+			return max(2*v, 2304), true // the least of Linux
+		}
+	case "SO_SNDBUF":
+		if set {
+			return max(2*v, 4608), true
 		}
 	case "TCP_MAXSEG":
 		if s := f.Stream(); s != nil && s.Conn().Status().Open() {

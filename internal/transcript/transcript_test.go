@@ -91,6 +91,43 @@ func TestWrong(t *testing.T) {
 	}
 }
 
+// TestOptions: options say what was set, within the bounds that they have.
+func TestOptions(t *testing.T) {
+	src := open + `
++0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=0, linger=0}, [8]) = 0
++0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=7}, 8) = 0
++0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=7}, [8]) = 0
++0 setsockopt(4, SOL_SOCKET, SO_SNDBUF, [1], 4) = 0
++0 getsockopt(4, SOL_SOCKET, SO_SNDBUF, [4608], [4]) = 0
++0 setsockopt(4, SOL_SOCKET, SO_RCVBUF, [6000], 4) = 0
++0 getsockopt(4, SOL_SOCKET, SO_RCVBUF, [12000], [4]) = 0
++0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "vegas", 5) = 0
++0 getsockopt(4, SOL_TCP, TCP_CONGESTION, "vegas", [5]) = 0
++0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "none such", 9) = -1 ENOENT (No such file or directory)
++0 shutdown(4, 3) = -1 EINVAL (Invalid argument)
++0 read(4, NULL, 1) = -1 EFAULT (Bad address)
++0 write(4, NULL, 1) = -1 EFAULT (Bad address)
+`
+	if err := play(t, src, transcript.Options{}); err != nil {
+		t.Error(err)
+	}
+	wrong := open + "+0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}, [8]) = 0"
+	if err := play(t, wrong, transcript.Options{}); err == nil || !strings.Contains(err.Error(), "onoff is to be 1, it is 0") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestHints: sizes may be products, as the shell computes them.
+func TestHints(t *testing.T) {
+	src := strings.Replace(open, "socket(", "`sysctl -q net.ipv4.tcp_rmem=\"4096 65536 $((64*1024*1024))\"`\n+0 socket(", 1)
+	src = strings.Replace(src, "sackOK,TS val 7 ecr 0>", "nop,wscale 3>", 1)
+	src = strings.Replace(src, "sackOK,TS val 100 ecr 7>", "nop,wscale 11>", 1)
+	src = strings.Replace(src, "<nop,nop,TS val 8 ecr 100>", "", 1)
+	if err := play(t, src, transcript.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLeftOut: what is not understood is told, not passed over.
 func TestLeftOut(t *testing.T) {
 	var notes []string

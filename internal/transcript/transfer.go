@@ -22,6 +22,9 @@ func (p *player) transfer(f *file, c *pktdrill.Call) (operation, error) {
 	if !ok {
 		return operation{}, fmt.Errorf("%s(): %w", c.Name, errArguments)
 	}
+	if len(c.Args) > 1 && len(c.Args[1].Words) == 1 && c.Args[1].Words[0] == "NULL" && size > 0 {
+		return always(failed(syscall.EFAULT)), nil
+	}
 	switch c.Name {
 	case "read", "readv", "recv", "recvfrom", "recvmsg":
 		return p.reading(f, size, flags), nil
