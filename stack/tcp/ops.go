@@ -86,11 +86,15 @@ func (c *Conn) Consumed(now mono.Time) {
 	}
 }
 
-// updateDue is the queue's rule of the same name, with the bound that the peer's lack of
-// window scaling sets: a window that cannot grow is no news.
+// updateDue is the queue's rule of the same name, with the bounds that the peer's lack of window
+// scaling sets, and the avoidance of silly windows: a window that cannot grow is no news, and a
+// closed one is not told again for each octet that is read.
 func (c *Conn) updateDue() bool {
-	left := c.rcv.edge.Sub(c.rcv.NXT)
-	return c.p.Recv.UpdateDue() && 0xffff<<c.rcv.shift >= 2*left
+	if !c.p.Recv.UpdateDue() {
+		return false
+	}
+	left, limit := c.rcv.edge.Sub(c.rcv.NXT), c.p.Recv.Bound()
+	return 0xffff<<c.rcv.shift >= 2*left && c.worthOffering(c.recvRoom(limit)-left, limit)
 }
 
 // SetNoDelay turns Nagle's algorithm off or on (RFC 9293, section 3.7.4).

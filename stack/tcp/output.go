@@ -249,11 +249,8 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 	field := octets >> r.shift
 	if at == r.NXT {
 		limit := c.p.Recv.Bound()
-		room := limit
-		if !c.life.readShut {
-			room -= int(r.off - c.p.Recv.Taken())
-		}
-		if room-octets >= min(limit/2, max(r.segMax, c.snd.mss)) {
+		room := c.recvRoom(limit)
+		if c.worthOffering(room-octets, limit) {
 			octets = room
 		}
 		// Rounded up to the scale, so that rounding takes nothing back. With segments smaller
@@ -268,6 +265,20 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 	r.edge = seq.Max(r.edge, at.Add(field<<r.shift))
 	c.p.Recv.Offer(r.off + uint64(max(0, r.edge.Sub(r.NXT))))
 	return uint16(field)
+}
+
+// recvRoom is what the receive queue, which holds limit, takes from RCV.NXT on.
+func (c *Conn) recvRoom(limit int) int {
+	if c.life.readShut {
+		return limit
+	}
+	return limit - int(c.rcv.off-c.p.Recv.Taken())
+}
+
+// worthOffering says whether the right edge may move by more octets: by half of the buffer, or by
+// a segment. "Fr * RCV.BUFF" and "Eff.snd.MSS" in the address above.
+func (c *Conn) worthOffering(more, limit int) bool {
+	return more >= min(limit/2, max(c.rcv.segMax, c.snd.mss))
 }
 
 // roundingMax: rounding the window up may offer a sixteenth more than the buffer holds.
