@@ -262,8 +262,12 @@ func (p *player) revents(e *pktdrill.Expr) (got, want int64) {
 		return v
 	}
 	want = number("revents")
-	f := p.fds[int(number("fd"))]
-	if f == nil {
+	fd := int(number("fd"))
+	f := p.fds[fd]
+	switch {
+	case fd < 0: // to be left out
+		return 0, want
+	case f == nil:
 		return 0x20, want
 	}
 	r := int64(f.Ready())

@@ -104,6 +104,7 @@ func TestOptions(t *testing.T) {
 +0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "vegas", 5) = 0
 +0 getsockopt(4, SOL_TCP, TCP_CONGESTION, "vegas", [5]) = 0
 +0 setsockopt(4, SOL_TCP, TCP_CONGESTION, "none such", 9) = -1 ENOENT (No such file or directory)
++0 poll([{fd=-1, events=POLLIN, revents=0}, {fd=9, events=POLLIN, revents=POLLNVAL}], 2, 0) = 1
 +0 shutdown(4, 3) = -1 EINVAL (Invalid argument)
 +0 read(4, NULL, 1) = -1 EFAULT (Bad address)
 +0 write(4, NULL, 1) = -1 EFAULT (Bad address)
