@@ -179,15 +179,29 @@ func (c *Conn) ecnGranted(seg *wire.Segment) {
 	switch {
 	case asked == 0 || flags == 0 || flags == ecnFlags:
 		return // all three set is a peer that mirrors what it does not know
-	case flags == wire.ECE || asked == ecnFlags && flags == wire.AE|wire.ECE:
+	case flags == wire.ECE:
 		e.kind = ecnClassic
 	case asked == ecnFlags:
+		// AE and ECE alone, too: "if a TCP Client ... receives a SYN/ACK with the currently reserved
+		// combination (AE,CWR,ECE) = (1,0,1) but it does not have logic specific to such a
+		// combination, the Client MUST enable AccECN mode".
+		// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.3
 		e.kind = ecnAccurate
 		e.first = true
 	default:
 		return
 	}
 	c.ecnStart(seg)
+}
+
+// ecnAgain takes a SYN and ACK that came again, for our ACK of it was lost: the next one tells with
+// which codepoint "the latest ... acceptable SYN/ACK" arrived, as the first did.
+// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.5
+func (c *Conn) ecnAgain(seg *wire.Segment) {
+	both := seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN|wire.ACK
+	if c.ecn.kind == ecnAccurate && both && seg.SEQ == c.rcv.IRS && seg.ACK == c.p.ISS.Add(1) && c.rcv.NXT == c.rcv.IRS.Add(1) {
+		c.ecn.first, c.ecn.synMark = true, seg.ECN
+	}
 }
 
 // ecnFirst takes the flags of the ACK that ends our handshake: what our SYN and ACK arrived

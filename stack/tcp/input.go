@@ -167,6 +167,7 @@ func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 	switch {
 	case c.state == StateSynReceived && seg.Flags&(wire.SYN|wire.ACK) == wire.SYN && seg.SEQ == c.rcv.IRS:
 		// The SYN again: our answer to it was lost.
+		c.takeTimestamp(now, seg.SEQ, seg)
 		c.owe.syn = true
 	case c.state == StateTimeWait && seg.Flags&(wire.SYN|wire.FIN) == wire.FIN && seg.SEQ.Add(seg.LEN()) == c.rcv.NXT:
 		// "The only thing that can arrive in this state is a retransmission of the remote
@@ -174,6 +175,7 @@ func (c *Conn) inputUnacceptable(now mono.Time, seg *wire.Segment) {
 		c.owe.ack = true
 		c.timers[timerClose] = now.Add(2 * c.cfg.MSL)
 	case seg.Flags.Has(wire.SYN):
+		c.ecnAgain(seg)
 		c.challenge(now, &c.p.Stats.TCPSYNChallenge)
 	case c.repeats(seg):
 		c.p.Stats.TCPRcvDuplicate++

@@ -106,6 +106,16 @@ func (c *Conn) AcceptRequest(cfg *Config, p Params, r *Request) {
 // overwritten. What is owed then is for c.Output. It says whether the request lives on.
 func (r *Request) Judge(now mono.Time, c *Conn, cfg *Config, p Params, seg *wire.Segment) bool {
 	opens := p.Stats.PassiveOpens
+	if seg.Flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN && seg.SEQ == r.irs {
+		// What is fed back of the handshake is the codepoint of "the latest valid SYN".
+		// https://www.rfc-editor.org/rfc/rfc9768.html#section-3.1.5
+		r.ecn = seg.ECN
+		// "SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent": what is echoed is the latest, too.
+		// https://www.rfc-editor.org/rfc/rfc7323.html#section-4.3
+		if seg.Opt.Has&r.has&wire.HasTimestamps != 0 && int32(seg.Opt.TSVal-r.tsVal) > 0 {
+			r.tsVal = seg.Opt.TSVal
+		}
+	}
 	c.AcceptRequest(cfg, p, r)
 	p.Stats.PassiveOpens = opens
 	c.Input(now, seg)
