@@ -185,6 +185,9 @@ func (s *Socket) Shutdown(now mono.Time, read, write bool) syscall.Errno {
 	}
 	connecting := s.stream.Opened() == syscall.EINPROGRESS
 	err := s.stream.Shutdown(read, write)
+	if read && err == OK {
+		s.change((*tcp.Conn).EndRead)
+	}
 	if connecting && err == OK {
 		s.stream = nil
 	}

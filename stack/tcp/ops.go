@@ -27,6 +27,11 @@ func (c *Conn) CloseRead(now mono.Time) {
 	c.p.Recv.Shut()
 }
 
+// EndRead says that the application has ended its side of reading, but may read what comes in spite
+// of that. When it has ended the other side as well, data is answered with RST as after Close. Who
+// uses CloseRead has the peer's data dropped instead, and the connection end in good order.
+func (c *Conn) EndRead() { c.life.readEnded = true }
+
 // Close ends both sides. With data unread, or arriving later, the peer is told by RST that
 // it was lost; else the four-way close follows.
 //

@@ -20,12 +20,8 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 		c.noteFIN(now, seg)
 	}
 	if seg.DataLen() > 0 {
-		if c.life.closed {
-			c.p.Stats.TCPAbortOnData++
-			// What answers a segment with an ACK is <SEQ=SEG.ACK><CTL=RST> (RFC 9293, section
-			// 3.5.2).
-			c.refuse(seg.ACK)
-			c.end(Aborted)
+		if c.life.closed || c.life.readEnded && c.state != StateEstablished {
+			c.lose(seg)
 			return
 		}
 		c.takeData(now, seg)
@@ -34,6 +30,19 @@ func (c *Conn) inputText(now mono.Time, seg *wire.Segment) {
 	if c.rcv.finAhead && c.rcv.finSEQ == c.rcv.NXT {
 		c.takeFIN(now)
 	}
+}
+
+// lose ends a connection on which data came that nobody will read: both sides are ended. What
+// answers a segment with an ACK is <SEQ=SEG.ACK><CTL=RST> (RFC 9293, section 3.5.2). Who has not
+// closed is told that it was reset, as on Linux.
+func (c *Conn) lose(seg *wire.Segment) {
+	c.p.Stats.TCPAbortOnData++
+	c.refuse(seg.ACK)
+	if c.life.closed {
+		c.end(Aborted)
+		return
+	}
+	c.end(Reset)
 }
 
 // noteFIN takes note of where the peer's stream ends, before the segment's data is taken. Where it
