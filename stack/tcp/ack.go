@@ -269,6 +269,7 @@ func (c *Conn) advanceUNA(now mono.Time, ack seq.Num) {
 // would lie ahead again after 2^31 octets.
 func (c *Conn) passMarks() {
 	c.ecn.recover = seq.Max(c.ecn.recover, c.snd.UNA)
+	c.snd.small = seq.Max(c.snd.small, c.snd.UNA)
 	if c.rack.inRound && c.rack.round.LessEq(c.snd.UNA) {
 		c.rack.inRound = false
 	}

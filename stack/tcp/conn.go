@@ -79,12 +79,13 @@ type sendSpace struct {
 	UNA, NXT seq.Num
 	WND      int // as the peer offered it, scaled
 	WL1, WL2 seq.Num
-	wndMax   int32  // the largest SND.WND seen
-	wndHope  int32  // likewise, but less by what the override timer has taught
-	shift    uint8  // scale of the windows that the peer offers
-	fin      bool   // FIN was sent: it is the octet before NXT
-	off      uint64 // stream offset of UNA
-	mss      int    // largest segment without options: what the peer takes and the path carries
+	wndMax   int32   // the largest SND.WND seen
+	wndHope  int32   // likewise, but less by what the override timer has taught
+	small    seq.Num // where the data ended that was sent last in less than a full segment
+	shift    uint8   // scale of the windows that the peer offers
+	fin      bool    // FIN was sent: it is the octet before NXT
+	off      uint64  // stream offset of UNA
+	mss      int     // largest segment without options: what the peer takes and the path carries
 	sentAt   mono.Time
 }
 
@@ -193,7 +194,7 @@ func (c *Conn) init(now mono.Time, cfg *Config, p Params) {
 	if cfg.MSS > 0 {
 		c.p.MSS = min(p.MSS, cfg.MSS)
 	}
-	c.snd.UNA, c.snd.NXT = p.ISS, p.ISS
+	c.snd.UNA, c.snd.NXT, c.snd.small = p.ISS, p.ISS, p.ISS
 	c.path.mss, c.path.most = sizeOf(c.p.MSS), sizeOf(c.p.MSS)
 	c.snd.mss = min(c.p.MSS, DefaultMSS)
 	if !cfg.NoWindowScale {

@@ -240,6 +240,9 @@ func (c *Conn) putNew(now mono.Time, b []byte) int {
 		c.hopeLess()
 	}
 	c.owe.override, c.owe.tailNew = false, false
+	if n > 0 && n < room {
+		c.snd.small = c.snd.NXT.Add(n)
+	}
 	return c.putFresh(now, b, octets, fin, larger)
 }
 
@@ -311,15 +314,20 @@ func (c *Conn) sentFIN() {
 }
 
 // worthSending avoids the silly window syndrome and is Nagle's algorithm: a full segment; all
-// there is, if nothing is on its way or the application will not have it held back; half of
+// there is, if nothing small is on its way or the application will not have it held back; half of
 // the largest window the peer ever had; or what fits, when the timer said so.
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
+//
+// Nagle would hold a small segment behind full ones, too, and so the end of every write until the
+// peer's delayed ACK. One small segment on its way is all that it is to prevent: "This modification
+// is implemented in some common operating systems and does not impact TCP interoperability."
+// https://www.rfc-editor.org/rfc/rfc9293.html#appendix-A.3
 func (c *Conn) worthSending(n, room, unsent int) bool {
 	switch {
 	case n == room, c.owe.override:
 		return true
 	case n == unsent:
-		return !c.opt.cork && (c.opt.noDelay || c.board.len() == 0) || c.owe.fin
+		return !c.opt.cork && (c.opt.noDelay || c.snd.small.LessEq(c.snd.UNA)) || c.owe.fin
 	}
 	return n > 0 && 2*n >= int(c.snd.wndHope)
 }

@@ -170,6 +170,16 @@ func TestNagle(t *testing.T) {
 	s.SetNoDelay(true)
 	s.write(100)
 	s.want("not with TCP_NODELAY", data(201, 100, 1)...)
+	s.SetNoDelay(false)
+	s.in(wire.ACK, 1, 0, 301)
+	s.write(1100)
+	s.want("what is left goes behind a full segment", append(data(301, 1000, 1), data(1301, 100, 1)...)...)
+	s.write(100)
+	s.want("another small one waits")
+	s.in(wire.ACK, 1, 0, 1301)
+	s.want("for the small one, not the full one")
+	s.in(wire.ACK, 1, 0, 1401)
+	s.want("which is acknowledged", data(1401, 100, 1)...)
 }
 
 // RFC 9293, section 3.8.6.3, and RFC 5681, section 4.2.
