@@ -141,7 +141,9 @@ type lifetime struct {
 	probes     int       // unanswered probes
 	stalledAt  mono.Time // since when our SYN, or data, is unacknowledged; Never: none is
 	readShut   bool      // the application reads no more
-	readEnded  bool      // it has said so; what comes in spite of that it may still read, as on Linux
+	askSoon    bool      // the SYN is repeated before its time
+	askedSoon  bool      // it was
+	readEnded  bool      // the application has said so; what comes in spite of that it may still read, as on Linux
 	closed     bool      // the application has closed both sides
 	openedAt   mono.Time
 	keepProbes int

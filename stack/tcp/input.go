@@ -63,6 +63,7 @@ func (c *Conn) inputSynSent(now mono.Time, seg *wire.Segment) {
 	if acks && (seg.ACK.LessEq(c.p.ISS) || c.snd.NXT.Less(seg.ACK)) {
 		if !seg.Flags.Has(wire.RST) {
 			c.refuse(seg.ACK)
+			c.askSoon(now)
 		}
 		return
 	}

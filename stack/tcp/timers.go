@@ -118,9 +118,32 @@ func (c *Conn) takenBack() bool {
 	return c.snd.WND == 0 && c.rcv.heardAt >= c.snd.sentAt && !c.life.closed
 }
 
+// askSoon has the SYN repeated soon, once, after an RST to a peer whose ACK is of something else: an
+// old connection, which the RST has ended by then, so that the peer takes the SYN. The RFC leaves it
+// to the retransmission timer, a second later; Linux does not wait for that either.
+// https://www.rfc-editor.org/rfc/rfc9293.html#section-3.5.1
+func (c *Conn) askSoon(now mono.Time) {
+	if c.life.retries == 0 && !c.life.askedSoon {
+		c.life.askedSoon, c.life.askSoon = true, true
+		c.timers[timerRetransmit] = min(c.timers[timerRetransmit], now.Add(askSoonAfter))
+	}
+}
+
+// askSoonAfter is what an RST is ahead of the SYN that follows it.
+const askSoonAfter = 2 * time.Millisecond
+
 // resendSYN repeats the SYN, or SYN and ACK, with back-off, and gives up in the end: see
 // Config.SYNRetries. https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.3
 func (c *Conn) resendSYN(now mono.Time) {
+	if c.life.askSoon {
+		// Nothing was lost. Which of the two SYNs is answered is not known: the round trip is not
+		// measured.
+		c.life.askSoon = false
+		c.life.retries--
+		c.count.unmeasured = true
+		c.owe.syn = true
+		return
+	}
 	limit := c.cfg.SYNRetries
 	if c.state == StateSynReceived {
 		limit = c.cfg.SYNACKRetries
