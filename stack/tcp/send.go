@@ -319,8 +319,8 @@ func (c *Conn) sentFIN() {
 // https://www.rfc-editor.org/rfc/rfc9293.html#section-3.8.6.2.1
 //
 // Nagle would hold a small segment behind full ones, too, and so the end of every write until the
-// peer's delayed ACK. One small segment on its way is all that it is to prevent: "This modification
-// is implemented in some common operating systems and does not impact TCP interoperability."
+// peer's delayed ACK. More than one small segment on its way is all that it is to prevent, and that the
+// modification of the address below prevents as well.
 // https://www.rfc-editor.org/rfc/rfc9293.html#appendix-A.3
 func (c *Conn) worthSending(n, room, unsent int) bool {
 	switch {
