@@ -21,7 +21,7 @@ import (
 // so are writes.
 type Conn struct {
 	s             *Stack
-	w             *worker
+	w             *worker // written before the application has c
 	c             *engine.Conn
 	local, remote net.TCPAddr
 
@@ -41,15 +41,9 @@ var (
 )
 
 func (s *Stack) newConn(w *worker) *Conn {
-	c := &Conn{s: s, sock: socket.Stream{KeepError: true}}
-	c.settle(w)
+	c := &Conn{s: s, w: w, sock: socket.Stream{KeepError: true}}
 	c.linger.Store(-1)
 	return c
-}
-
-// settle has c belong to w. It is called before the application has c, or on the worker.
-func (c *Conn) settle(w *worker) {
-	c.w, c.rd.port = w, w.shared
 }
 
 // ConnMoved is called by the worker of the queue that the answer to our SYN came by, which is the
@@ -57,7 +51,7 @@ func (c *Conn) settle(w *worker) {
 func (c *Conn) ConnMoved(_ *engine.Conn, to *engine.Engine) {
 	for _, w := range c.s.workers {
 		if w.e == to {
-			c.settle(w)
+			c.w = w
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/millrace-tcp/millrace/dataplane"
 	"github.com/millrace-tcp/millrace/mono"
 )
 
@@ -16,22 +15,21 @@ type gate struct {
 	mu      sync.Mutex    // held by who reads, or writes: one at a time
 	ch      chan struct{} // nil until somebody waits: idle connections have no need of it
 	waiting atomic.Bool
-	polling atomic.Bool // waits for the port, as the leader of its worker
-	port    dataplane.SharedPort
+	polling atomic.Pointer[worker] // whose port it waits for, as its leader; nil: it does not
 
 	deadline atomic.Int64 // mono.Time; 0 is none
 	rings    atomic.Int64 // when timer opens the gate, a mono.Time; 0: it does not
 	timerMu  sync.Mutex
-	timer    *time.Timer // nil until somebody has waited with a deadline
+	timer    *time.Timer // nil while none is set: idle connections have no need of it either
 }
 
 // awaited says whether somebody waits.
-func (g *gate) awaited() bool { return g.waiting.Load() || g.polling.Load() }
+func (g *gate) awaited() bool { return g.waiting.Load() || g.polling.Load() != nil }
 
 // open lets who waits look again.
 func (g *gate) open() {
-	if g.polling.Load() {
-		g.port.Interrupt()
+	if w := g.polling.Load(); w != nil {
+		w.shared.Interrupt()
 	}
 	if !g.waiting.Load() {
 		return
@@ -79,6 +77,9 @@ func (g *gate) setDeadline(t time.Time) {
 		at = int64(max(clock().Add(time.Until(t)), 1)) // a time before the clock's zero would read as none
 	}
 	g.deadline.Store(at)
+	if at == 0 && g.rings.Load() != 0 {
+		g.stop()
+	}
 	g.open()
 }
 
@@ -100,9 +101,9 @@ func (g *gate) arm() {
 	g.timer.Reset(d)
 }
 
-// ring is what the timer does.
+// ring is what the timer does. One that was set again meanwhile is forgotten, and rings in vain.
 func (g *gate) ring() {
-	g.rings.Store(0) // before who waits looks, and arms it again
+	g.stop() // before who waits looks, and arms it again
 	g.open()
 }
 
@@ -112,6 +113,7 @@ func (g *gate) stop() {
 	defer g.timerMu.Unlock()
 	if g.timer != nil {
 		g.timer.Stop()
-		g.rings.Store(0)
 	}
+	g.timer = nil
+	g.rings.Store(0)
 }

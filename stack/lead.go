@@ -148,7 +148,7 @@ func (w *worker) leadOn(c *Conn) {
 		if next <= now {
 			continue
 		}
-		g.polling.Store(true)
+		g.polling.Store(w)
 		long := w.answers.For()
 		w.mu.Unlock()
 		found := w.spinUntil(min(next, now.Add(long)), ready)
@@ -157,7 +157,7 @@ func (w *worker) leadOn(c *Conn) {
 			w.shared.Poll(next.Sub(clock()))
 		}
 		w.mu.Lock()
-		g.polling.Store(false)
+		g.polling.Store(nil)
 		if found || !held {
 			w.answers.Took(clock().Sub(now))
 			continue

@@ -108,13 +108,13 @@ func (w *worker) leadAloneOn(c *Conn) {
 		if next <= now {
 			continue
 		}
-		g.polling.Store(true)
+		g.polling.Store(w)
 		w.mu.Unlock()
 		if !w.spinUntil(min(next, now.Add(spin.BulkFor)), ready) {
 			w.shared.Poll(next.Sub(clock()))
 		}
 		w.mu.Lock()
-		g.polling.Store(false)
+		g.polling.Store(nil)
 	}
 }
 
