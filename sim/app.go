@@ -62,6 +62,7 @@ type app struct {
 	client bool
 
 	opened, ended         bool
+	dialedAt              mono.Time // of a client
 	openedAt, endedAt     mono.Time
 	readAt                mono.Time // when it last read something
 	written, read         int64
@@ -89,7 +90,7 @@ func (a *app) dial(remote netip.AddrPort, port uint16, o engine.Options) {
 		a.net.fail("%v: connect: %v", a, err)
 		return
 	}
-	a.conn = c
+	a.conn, a.dialedAt = c, a.net.now
 	c.TCP().SetRecorder(a.flow.recorder)
 	a.host.dirty = true
 }

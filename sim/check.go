@@ -209,8 +209,11 @@ func (c *checker) progress(h *host) {
 		if w.app.host != h || w.app.conn == nil || w.app.ended {
 			continue
 		}
-		v := w.app.conn.TCP().View()
-		if una := seq.Num(v.UNA); una != w.una || v.Board == 0 && v.Window > 0 {
+		core := w.app.conn.TCP()
+		v := core.View()
+		// A SYN is not on the scoreboard, and waits for its ACK as data does.
+		idle := core.State().Synchronized() && v.Board == 0 && v.Window > 0
+		if una := seq.Num(v.UNA); una != w.una || idle {
 			w.una, w.unaAt = una, c.s.now
 		}
 	}

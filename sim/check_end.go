@@ -133,7 +133,11 @@ func (c *checker) timedOut(a *app) {
 		w = &c.wires[2*a.flow.index+1]
 	}
 	limit := a.host.options.userTimeout
-	silent := a.endedAt.Sub(w.unaAt)
+	since := w.unaAt
+	if !a.opened && a.client {
+		since = a.dialedAt
+	}
+	silent := a.endedAt.Sub(since)
 	if limit == 0 || silent < limit {
 		c.s.fail("%v: timed out after %v without an acknowledgement; the user timeout is %v", a, silent, limit)
 	}

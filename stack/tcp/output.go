@@ -249,6 +249,11 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 	field := octets >> r.shift
 	if at == r.NXT {
 		limit := c.p.Recv.Bound()
+		// A SYN and ACK that is repeated can offer no more than a window without scale.
+		opening := c.state == StateSynReceived
+		if opening {
+			limit = min(limit, 0xffff)
+		}
 		room := c.recvRoom(limit)
 		if c.worthOffering(room-octets, limit) {
 			octets = room
@@ -257,7 +262,7 @@ func (c *Conn) advertise(at seq.Num) uint16 {
 		// than a unit that adds up, an octet for each octet that comes; before it is much, it
 		// is rounded down, which takes back less than a unit (RFC 7323, section 2.4).
 		field = (octets + unit - 1) >> r.shift
-		if field<<r.shift-room > max(unit, limit/roundingMax) {
+		if opening || field<<r.shift-room > max(unit, limit/roundingMax) {
 			field = octets >> r.shift
 		}
 	}

@@ -166,7 +166,8 @@ func (c *Conn) armPersist(now mono.Time) {
 		return
 	}
 	c.timers[timerPersist] = now.Add(backedOff(c.rtt.rto, c.count.persist, c.cfg.RTOMax))
-	if c.life.stalledAt == mono.Never {
+	// While the window has room nothing was sent yet that could be unacknowledged.
+	if c.life.stalledAt == mono.Never && c.snd.WND == 0 {
 		c.life.stalledAt = now
 		c.armUserTimeout(now)
 	}
