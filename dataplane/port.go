@@ -131,6 +131,12 @@ type CrowdedPort interface {
 	Crowded() bool
 }
 
+// Crowded says whether a port is, of one that knows: what a wrapper tells of the port in it.
+func Crowded(p Port) bool {
+	c, ok := p.(CrowdedPort)
+	return ok && c.Crowded()
+}
+
 // Info describes a port. It does not change while the port is open.
 type Info struct {
 	// Name says what the port is, for logs: "xsk eth0/3 zero-copy", "pipe a".

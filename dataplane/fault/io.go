@@ -119,10 +119,7 @@ func (p *Port) Return(f dataplane.Frame) {
 }
 
 // Crowded says whether the wrapped port is, of one that knows.
-func (p *Port) Crowded() bool {
-	inner, ok := p.inner.(dataplane.CrowdedPort)
-	return ok && inner.Crowded()
-}
+func (p *Port) Crowded() bool { return dataplane.Crowded(p.inner) }
 
 // Alloc lends transmit frames of the wrapped port.
 func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }

@@ -157,10 +157,7 @@ func (p *Port) Leave(frames []dataplane.Frame) { p.inner.(dataplane.KeepingPort)
 func (p *Port) Return(f dataplane.Frame) { p.inner.(dataplane.KeepingPort).Return(f) }
 
 // Crowded says whether the wrapped port is, of one that knows.
-func (p *Port) Crowded() bool {
-	inner, ok := p.inner.(dataplane.CrowdedPort)
-	return ok && inner.Crowded()
-}
+func (p *Port) Crowded() bool { return dataplane.Crowded(p.inner) }
 
 // Alloc lends transmit frames.
 func (p *Port) Alloc(dst []dataplane.Frame) int { return p.inner.Alloc(dst) }
