@@ -12,7 +12,7 @@ import (
 // TestDeadlineIsMoved: who waits already fails at the deadline that holds then, whether it was
 // moved to be sooner, to be later, or taken away and set again.
 func TestDeadlineIsMoved(t *testing.T) {
-	const soon, late = 30 * time.Millisecond, 200 * time.Millisecond
+	const soon, late = 300 * time.Millisecond, 500 * time.Millisecond
 	for _, tt := range []struct {
 		name  string
 		set   []time.Duration // one after the other while the reader waits; 0 is none
@@ -37,6 +37,7 @@ func TestDeadlineIsMoved(t *testing.T) {
 				failed <- err
 			}()
 			for _, d := range tt.set {
+				testutil.Eventually(t, patience, a.Waits, "the reader waits")
 				at := time.Time{}
 				if d != 0 {
 					at = begun.Add(d)

@@ -7,3 +7,6 @@ func (s *Stack) Leads() (n int) {
 	}
 	return n
 }
+
+// Waits says whether a reader of c waits at its gate.
+func (c *Conn) Waits() bool { return c.rd.waiting.Load() }
